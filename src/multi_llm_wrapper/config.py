@@ -1,0 +1,305 @@
+"""Configuration: plain mutable dataclasses that check themselves.
+
+Every assignment is checked, at construction and later, and raises a `ValueError` that names the field. Settings that
+were not given come from `MULTI_LLM_*` variables, then from the defaults; keys and base URLs that were not given come
+from the vendors' usual variables when the wrapper is built.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from . import checks
+from .providers.rows import ROWS
+from .secret import Secret
+
+
+class Changes:
+    """Counts every change of any configuration, so that what was derived from one can be kept until it changes."""
+
+    count: ClassVar[int] = 0
+
+
+def _stamped(name: str) -> Any:
+    plain = getattr(dict, name)
+
+    def method(self: dict[Any, Any], *args: Any, **kwargs: Any) -> Any:
+        Changes.count += 1
+        return plain(self, *args, **kwargs)
+
+    return method
+
+
+class _Dict(dict[Any, Any]):
+    """A dict in a configuration: a change inside it is a change of the configuration."""
+
+    __setitem__ = _stamped("__setitem__")
+    __delitem__ = _stamped("__delitem__")
+    __ior__ = _stamped("__ior__")
+    clear = _stamped("clear")
+    pop = _stamped("pop")
+    popitem = _stamped("popitem")
+    setdefault = _stamped("setdefault")
+    update = _stamped("update")
+
+
+class _Checked:
+    """Runs the check of a field, if there is one, on each assignment, and stamps the change."""
+
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check = self._checks.get(name)
+        if check is not None and value is not None:
+            value = check(f"{type(self).__name__}.{name}", value)
+        if type(value) is dict:
+            value = _Dict(value)
+        object.__setattr__(self, name, value)
+        Changes.count += 1
+
+    def copy(self) -> Self:
+        """A deep copy; changing one does not change the other."""
+        return copy.deepcopy(self)
+
+
+@dataclass
+class Timeouts(_Checked):
+    """Time limits in seconds; None = inherit. `first_token` and `idle` count for streams; `total` is the whole call."""
+
+    connect: float | None = None
+    first_token: float | None = None
+    idle: float | None = None
+    attempt: float | None = None
+    total: float | None = None
+
+    _checks = dict.fromkeys(("connect", "first_token", "idle", "attempt", "total"), checks.positive)
+
+
+@dataclass
+class ProviderConfig(_Checked):
+    """How to use one provider. `model_map` maps the names your code uses to the provider's own."""
+
+    api_key: str | Secret | None = None
+    base_url: str | None = None
+    model_map: dict[str, str] = field(default_factory=dict)
+    timeout_seconds: float | None = None
+    max_retries: int | None = None
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    api_version: str | None = None
+
+    _checks = {
+        "api_key": checks.key,
+        "base_url": checks.url,
+        "model_map": checks.names,
+        "timeout_seconds": checks.positive,
+        "max_retries": checks.retries,
+        "headers": checks.headers,
+        "proxy": checks.proxy,
+        "ca_file": checks.file,
+        "api_version": checks.token,
+    }
+
+
+@dataclass
+class OpenAIConfig(ProviderConfig):
+    organization_id: str | None = None
+    project_id: str | None = None
+
+    _checks = {**ProviderConfig._checks, "organization_id": checks.token, "project_id": checks.token}
+
+
+@dataclass
+class AnthropicConfig(ProviderConfig):
+    pass
+
+
+@dataclass
+class GeminiConfig(ProviderConfig):
+    pass
+
+
+@dataclass
+class GroqConfig(ProviderConfig):
+    pass
+
+
+@dataclass
+class PerplexityConfig(ProviderConfig):
+    """Perplexity retired `/chat/completions` on 2026-09-27; its Agent API needs the Responses dialect, which is not
+    there yet. A call to it is answered with `unsupported_feature`."""
+
+
+@dataclass
+class OpenAICompatibleConfig(ProviderConfig):
+    """Any host that speaks OpenAI's Chat Completions; `base_url` is required, a key only where the host wants one."""
+
+    def __post_init__(self) -> None:
+        if self.base_url is None:
+            raise ValueError(
+                'OpenAICompatibleConfig.base_url is missing; give the URL up to and including "/v1", '
+                'for example "http://localhost:8000/v1".'
+            )
+
+
+PROVIDER_CONFIGS: dict[str, type[ProviderConfig]] = {
+    "openai": OpenAIConfig,
+    "anthropic": AnthropicConfig,
+    "gemini": GeminiConfig,
+    "groq": GroqConfig,
+    "perplexity": PerplexityConfig,
+}
+"""The `WrapperConfig` field of each known provider, and the class it takes."""
+
+
+@dataclass
+class Deployment(_Checked):
+    """One place where a model can be asked: provider, model name there, and what differs from the provider's own
+    configuration. `weight` is its share among the deployments behind one name."""
+
+    provider: str
+    model: str
+    api_key: str | Secret | None = None
+    base_url: str | None = None
+    weight: float = 1.0
+
+    _checks = {
+        "provider": checks.token,
+        "model": checks.token,
+        "api_key": checks.key,
+        "base_url": checks.url,
+        "weight": checks.positive,
+    }
+
+
+_SETTINGS: dict[str, tuple[Callable[[str], Any], Any]] = {
+    "default_model": (str, None),
+    "default_provider": (str, None),
+    "timeout_seconds": (float, None),
+    "max_retries": (int, None),
+    "enable_caching": (checks.boolean, True),
+    "raise_on_error": (checks.boolean, False),
+    "drop_unsupported": (checks.boolean, False),
+    "backend": (str, "native"),
+    "on_interrupt": (str, "error"),
+    "hedge_after": (float, None),
+    "max_concurrency": (int, None),
+    "cache": (str, "memory"),
+    "cache_ttl": (float, 3600.0),
+    "ledger": (str, None),
+}
+"""Settings that `MULTI_LLM_<NAME>` can give: how its text is read, and the default."""
+
+
+def _setting(name: str, environ: Mapping[str, str] | None = None) -> Any:
+    read, default = _SETTINGS[name]
+    variable = f"MULTI_LLM_{name.upper()}"
+    text = (os.environ if environ is None else environ).get(variable)
+    if not text:
+        return default
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ValueError(f"{variable}={text!r} cannot be used for WrapperConfig.{name}: {error}.") from None
+
+
+def _from_env(name: str) -> Any:
+    return field(default_factory=lambda: _setting(name))
+
+
+@dataclass
+class WrapperConfig(_Checked):
+    """The whole configuration. Give one field for each provider you use, or leave it to the environment."""
+
+    default_model: str | None = _from_env("default_model")
+    default_provider: str | None = _from_env("default_provider")
+    timeout_seconds: float | None = _from_env("timeout_seconds")
+    timeouts: Timeouts | None = None
+    max_retries: int | None = _from_env("max_retries")
+    enable_caching: bool = _from_env("enable_caching")
+    raise_on_error: bool = _from_env("raise_on_error")
+    drop_unsupported: bool = _from_env("drop_unsupported")
+    backend: Literal["native", "litellm"] = _from_env("backend")
+    fallbacks: dict[str, list[str]] = field(default_factory=dict)
+    deployments: dict[str, list[Deployment]] = field(default_factory=dict)
+    on_interrupt: Literal["error", "restart"] = _from_env("on_interrupt")
+    hedge_after: float | None = _from_env("hedge_after")
+    max_concurrency: int | None = _from_env("max_concurrency")
+    cache: str | None = _from_env("cache")
+    cache_ttl: float | None = _from_env("cache_ttl")
+    ledger: str | None = _from_env("ledger")
+    openai: OpenAIConfig | None = None
+    anthropic: AnthropicConfig | None = None
+    gemini: GeminiConfig | None = None
+    groq: GroqConfig | None = None
+    perplexity: PerplexityConfig | None = None
+    providers: dict[str, OpenAICompatibleConfig] = field(default_factory=dict)
+
+    _checks = {
+        "default_model": checks.token,
+        "default_provider": checks.token,
+        "timeout_seconds": checks.positive,
+        "timeouts": checks.instance(Timeouts),
+        "max_retries": checks.retries,
+        "enable_caching": checks.flag,
+        "raise_on_error": checks.flag,
+        "drop_unsupported": checks.flag,
+        "backend": checks.choice("native", "litellm"),
+        "fallbacks": checks.mapping,
+        "deployments": checks.mapping,
+        "on_interrupt": checks.choice("error", "restart"),
+        "hedge_after": checks.positive,
+        "max_concurrency": checks.at_least_one,
+        "cache_ttl": checks.positive,
+        **{name: checks.instance(kind) for name, kind in PROVIDER_CONFIGS.items()},
+        "providers": checks.instances(OpenAICompatibleConfig),
+    }
+
+    def __post_init__(self) -> None:
+        known = set(PROVIDER_CONFIGS) | set(self.providers) | set(ROWS)
+        if self.default_provider is not None and self.default_provider not in known:
+            raise ValueError(
+                f"WrapperConfig.default_provider: {self.default_provider!r} is no known provider"
+                f"{checks.near(self.default_provider, known)}; known are {', '.join(sorted(known))}."
+            )
+        for name in self.providers:
+            if name in ROWS or name in PROVIDER_CONFIGS:
+                raise ValueError(f"WrapperConfig.providers: {name!r} is a known provider; use the field of that name.")
+            if "/" in name or not name.strip():
+                raise ValueError(f"WrapperConfig.providers: {name!r} cannot be a provider's name (no slash, not empty).")
+
+    def provider(self, name: str) -> ProviderConfig | None:
+        """The configuration given for a provider, if any."""
+        if name in PROVIDER_CONFIGS:
+            config: ProviderConfig | None = getattr(self, name)
+            return config
+        return self.providers.get(name)
+
+    def configured(self) -> dict[str, ProviderConfig]:
+        """The providers that were given a configuration, in the order of the fields."""
+        given = {name: config for name in PROVIDER_CONFIGS if (config := getattr(self, name)) is not None}
+        return {**given, **self.providers}
+
+    @classmethod
+    def from_env(cls, dotenv: str | os.PathLike[str] | None = None) -> Self:
+        """From environment variables alone, and from a `.env` file when `dotenv` names one (the environment wins).
+
+        The process's environment is not changed. Raises `ValueError` when the file is not there or has a bad line.
+        """
+        environ = {**checks.dotenv(Path(dotenv)), **os.environ} if dotenv is not None else dict(os.environ)
+        given = {name: _setting(name, environ) for name in _SETTINGS}
+        for name, kind in PROVIDER_CONFIGS.items():
+            row = ROWS.get(name)
+            key = next((environ[v] for v in row.key_env if environ.get(v)), None) if row else None
+            if row is not None and key:
+                url = next((environ[v] for v in row.base_url_env if environ.get(v)), None)
+                given[name] = kind(api_key=key, base_url=url)
+        return cls(**given)
+
+

@@ -1,0 +1,62 @@
+"""Server side: failures as Anthropic says them, `{"type": "error", "error": {"type", "message"}, "request_id"}`.
+
+https://docs.anthropic.com/en/api/errors
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import LLMError
+from ..base import WireReply
+from ..shape import encode
+from .answer import JSON_HEADERS
+
+TYPES: dict[int, str] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""The API's error type by HTTP status."""
+
+STATUS: dict[str, int] = {
+    "validation_error": 400,
+    "unsupported_feature": 400,
+    "context_length_exceeded": 400,
+    "content_filter": 400,
+    "auth_error": 401,
+    "quota_exceeded": 402,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "request_too_large": 413,
+    "rate_limit": 429,
+    "limit_exceeded": 429,
+    "timeout": 504,
+    "overloaded": 529,
+    "circuit_open": 529,
+}
+"""HTTP status by our error type, for an error that has no status of its own; any other type is 500."""
+
+
+def encode_error(error: LLMError) -> WireReply:
+    headers = dict(JSON_HEADERS)
+    if error.retry_after is not None:
+        headers["retry-after"] = f"{max(error.retry_after, 0):.3f}".rstrip("0").rstrip(".")
+    return WireReply(_status(error), headers, encode(error_body(error)))
+
+
+def error_body(error: LLMError) -> dict[str, Any]:
+    """The error's own code is its type here; else its status decides."""
+    kind = error.code or TYPES.get(_status(error), "api_error")
+    return {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": error.request_id}
+
+
+def _status(error: LLMError) -> int:
+    return error.status_code or STATUS.get(error.error_type, 500)

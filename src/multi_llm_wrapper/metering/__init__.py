@@ -1,0 +1,1 @@
+"""Counting what calls cost: requests, tokens, errors, time."""

@@ -1,0 +1,1 @@
+"""What happens between attempts: each policy is a small class that decides and does not act."""

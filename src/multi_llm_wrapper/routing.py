@@ -1,0 +1,252 @@
+"""From a model name to the place where it is asked: provider, model name there, URL, headers, key and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from . import checks, dialects
+from .config import PROVIDER_CONFIGS, Changes, ProviderConfig, Timeouts, WrapperConfig
+from .dialects.base import Dialect, Profile, Quirks
+from .errors import AuthError, UnsupportedFeatureError, ValidationError
+from .options import Options
+from .providers import ROWS, ProviderRow, profile_of
+from .secret import Secret
+from .version import __version__
+
+NO_LIMITS = Timeouts()
+MAX_KEPT = 1000
+"""How many resolved targets are kept; a program asks few models, but a name can come from outside."""
+_CHANGE_TARGET = frozenset(("api_key", "extra_headers", "timeout", "timeouts", "max_retries"))
+_COMPATIBLE = ProviderRow(name="compatible", base_url="", key_required=False)
+
+
+class Limits(Struct, frozen=True):
+    """The time limits of one call, in seconds; `attempt` None = the time left divided by the routes left."""
+
+    connect: float = 10.0
+    first_token: float = 120.0
+    idle: float = 60.0
+    attempt: float | None = None
+    total: float = 600.0
+
+
+class Target(Struct, frozen=True):
+    """One route, resolved: everything an attempt needs beside the request itself."""
+
+    provider: str
+    model: str
+    dialect: Dialect
+    base_url: str
+    headers: dict[str, str]
+    key: Secret | None
+    profile: Profile
+    quirks: Quirks
+    limits: Limits
+    max_retries: int
+    proxy: str | None = None
+    ca_file: str | None = None
+
+
+class Router:
+    """Decides by the rules of the contract which provider a model name means. A change of the configuration counts
+    from the next call on; `environ` is the environment when the wrapper was built."""
+
+    def __init__(self, config: WrapperConfig, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._environ = environ
+        self._targets: dict[str | None, Target] = {}
+        self._changes = -1
+
+    def configured(self) -> list[str]:
+        """Providers with a configuration, or with a key in the environment."""
+        names = list(self._config.configured())
+        return names + [n for n, row in ROWS.items() if n not in names and self._first(row.key_env)]
+
+    def target(self, model: str | None, options: Options) -> Target:
+        """Raises `ValidationError` for a model that is nowhere, `AuthError` without a key."""
+        if self._changes != Changes.count or len(self._targets) > MAX_KEPT:
+            self._targets.clear()
+            self._changes = Changes.count
+        if options and not _CHANGE_TARGET.isdisjoint(options):
+            return self._resolve(model, options)
+        try:
+            return self._targets[model]
+        except KeyError:
+            target = self._targets[model] = self._resolve(model, options)
+            return target
+        except TypeError:  # an unhashable model: `decide` says what is wrong with it
+            return self._resolve(model, options)
+
+    def _resolve(self, model: str | None, options: Options) -> Target:
+        provider, name = self.decide(model)
+        row = self._row(provider)
+        given = self._config.provider(provider) or ProviderConfig()
+        headers = _headers(row, given, options.get("extra_headers"))
+        key = self._key(row, given, options, headers)
+        if key is not None:
+            header, prefix = row.auth
+            headers[header] = prefix + key.reveal()
+        return Target(
+            provider=provider,
+            model=name,
+            dialect=dialects.get(row.dialect),
+            base_url=self._base_url(row, given),
+            headers=headers,
+            key=key,
+            profile=profile_of(name),
+            quirks=row.quirks,
+            limits=self._limits(given, options),
+            max_retries=self._max_retries(given, options),
+            proxy=given.proxy,
+            ca_file=given.ca_file,
+        )
+
+    def decide(self, model: str | None) -> tuple[str, str]:
+        """(provider, model name there)."""
+        config = self._config
+        default = config.default_model
+        wanted = default if model is None else model
+        if wanted is None:
+            raise _invalid("model is not given", 'name one, as in query(prompt, model="gpt-4o"), or set default_model')
+        if not isinstance(wanted, str) or not wanted.strip() or any(c.isspace() for c in wanted):
+            raise _invalid(f"model is {wanted!r}", 'give a model name such as "gpt-4o"')
+        for provider, given in config.configured().items():
+            mapped = given.model_map.get(wanted)
+            if mapped is not None:
+                return provider, mapped
+        head, slash, rest = wanted.partition("/")
+        if slash and rest and self._known(head):
+            there = config.provider(head)
+            return head, there.model_map.get(rest, rest) if there is not None else rest
+        for row in ROWS.values():
+            if wanted.startswith(row.families):
+                return row.name, wanted
+        if wanted == default and config.default_provider is not None:
+            return config.default_provider, wanted
+        raise self._unknown(wanted)
+
+    # --- pieces -------------------------------------------------------------------------------------------------
+
+    def _limits(self, given: ProviderConfig, options: Options) -> Limits:
+        """Precedence: call > provider > wrapper > default; at one level `timeout` beats `timeouts.total`."""
+        config = self._config
+        call, wrapper = options.get("timeouts") or NO_LIMITS, config.timeouts or NO_LIMITS
+        total = (
+            options.get("timeout") or call.total or given.timeout_seconds or config.timeout_seconds or wrapper.total
+        )
+        return Limits(
+            connect=call.connect or wrapper.connect or 10.0,
+            first_token=call.first_token or wrapper.first_token or 120.0,
+            idle=call.idle or wrapper.idle or 60.0,
+            attempt=call.attempt or wrapper.attempt,
+            total=total or 600.0,
+        )
+
+    def _max_retries(self, given: ProviderConfig, options: Options) -> int:
+        for value in (options.get("max_retries"), given.max_retries, self._config.max_retries):
+            if value is not None:
+                return value
+        return 2
+
+    def _known(self, name: str) -> bool:
+        return name in ROWS or name in PROVIDER_CONFIGS or name in self._config.providers
+
+    def _row(self, provider: str) -> ProviderRow:
+        row = ROWS.get(provider)
+        if row is not None:
+            return row
+        if provider in self._config.providers:
+            return _COMPATIBLE
+        raise UnsupportedFeatureError(
+            f"{provider} retired its chat-completions API; its new one is not supported yet. "
+            "Reach the model through another provider, such as openrouter.",
+            code="provider",
+            rejected_by="client",
+        )
+
+    def _key(
+        self, row: ProviderRow, given: ProviderConfig, options: Options, headers: dict[str, str]
+    ) -> Secret | None:
+        called = options.get("api_key")
+        if called:
+            return called if isinstance(called, Secret) else Secret(called)
+        if given.api_key:
+            return given.api_key if isinstance(given.api_key, Secret) else Secret(given.api_key)
+        found = self._first(row.key_env)
+        if found:
+            try:
+                return checks.key(f"The environment variable {' or '.join(row.key_env)}", found)
+            except ValueError as error:
+                raise AuthError(str(error), code="bad_key", rejected_by="client") from None
+        if row.key_required and row.auth[0] not in headers:
+            variables = " or ".join(row.key_env)
+            raise AuthError(
+                f"There is no API key for {row.name}; set {variables} in the environment or give "
+                f"WrapperConfig({row.name}={PROVIDER_CONFIGS[row.name].__name__}(api_key=...)).",
+                code="missing_key",
+                rejected_by="client",
+            )
+        return None
+
+    def _base_url(self, row: ProviderRow, given: ProviderConfig) -> str:
+        if given.base_url is not None:
+            return given.base_url
+        found = self._first(row.base_url_env)
+        if found is None:
+            return row.base_url
+        try:
+            return str(checks.url(f"The environment variable {' or '.join(row.base_url_env)}", found))
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid_input", rejected_by="client") from None
+
+    def _first(self, variables: tuple[str, ...]) -> str | None:
+        for variable in variables:
+            value = self._environ.get(variable)
+            if value:
+                return value.strip()
+        return None
+
+    def _unknown(self, model: str) -> ValidationError:
+        maps = [name for given in self._config.configured().values() for name in given.model_map]
+        families = [family.rstrip("-") for row in ROWS.values() for family in row.families]
+        names = [*ROWS, *self._config.providers]
+        hint = checks.near(model, maps) or checks.near(model.partition("/")[0], names) or checks.near(
+            model.partition("-")[0], families
+        )
+        return _invalid(
+            f"model {model!r} belongs to no known provider{hint}",
+            f'write "provider/{model}" with one of {", ".join(sorted(names))}, or put the name into a model_map',
+        )
+
+
+def join_url(base: str, path: str) -> str:
+    """`base` + `path`; a version that `base` already ends with ("/v1", "/v1beta") is not said twice."""
+    first = path[: path.index("/", 1)] if path.startswith(("/v1/", "/v1beta/")) else ""
+    if first and base.endswith(first):
+        return base + path[len(first) :]
+    return base + path
+
+
+def _headers(row: ProviderRow, given: ProviderConfig, extra: Mapping[str, str] | None) -> dict[str, str]:
+    headers = {"content-type": "application/json", "user-agent": _USER_AGENT, **row.headers}
+    if given.api_version is not None and row.version_header is not None:
+        headers[row.version_header] = given.api_version
+    organization = getattr(given, "organization_id", None)
+    if organization:
+        headers["openai-organization"] = organization
+    project = getattr(given, "project_id", None)
+    if project:
+        headers["openai-project"] = project
+    for more in (given.headers, extra):
+        if more:
+            headers.update((name.lower(), value) for name, value in more.items())
+    return headers
+
+
+_USER_AGENT = f"multi-llm-wrapper/{__version__}"
+
+
+def _invalid(problem: str, remedy: str) -> ValidationError:
+    return ValidationError(f"{problem}; {remedy}.", code="invalid_model", rejected_by="client")

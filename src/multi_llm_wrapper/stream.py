@@ -1,0 +1,272 @@
+"""A streamed call: chunks as they come, and the response they add up to.
+
+Until the first piece of content reached the caller a failed attempt is repeated unseen, by the same budget as in
+`query()`; after it, a failure is an `error` chunk and the end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from . import foreign, response
+from .attempt import Answer, LiveStream, whole
+from .call import Call, unexpected
+from .errors import IncompleteStreamError, LLMError
+from .fold import Fold, events_of
+from .options import Options, Prompt
+from .response import Chunk, Facts, Response, usage_dict
+from .types import Event, RateLimit, ReasoningDelta, Reply, TextDelta, ToolCallDelta
+
+if TYPE_CHECKING:
+    from .wrapper import LLMWrapper
+
+_log = logging.getLogger("multi_llm_wrapper")
+
+
+class Source(Protocol):
+    """Where the events of one attempt come from: the network, or an answer that is already there."""
+
+    fold: Fold
+    request_id: str | None
+    rate_limit: RateLimit | None
+
+    async def next(self) -> list[Event] | None: ...
+
+    def received(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    @property
+    def raw(self) -> bytes | None: ...
+
+
+class ResponseStream:
+    """Async iterator of `Chunk`s and async context manager; `response` is complete after the end, partial before.
+
+    A failure arrives as an `error` chunk and ends the iteration; only cancellation and `raise_on_error` raise. Leaving
+    the `async with` block, `aclose()` and cancelling the task close the connection at once.
+    """
+
+    def __init__(self, wrapper: LLMWrapper, prompt: Prompt, model: str | None, options: Options) -> None:
+        self._wrapper = wrapper
+        self._arguments = (prompt, model, options)
+        self._call: Call | None = None
+        self._source: Source | None = None
+        self._began = 0.0
+        self._chunks: deque[Chunk] = deque()
+        self._first_token: float | None = None
+        self._response: Response | None = None
+        self._raises: LLMError | None = None
+
+    # --- for the caller -----------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        chunks = self._chunks
+        while not chunks:
+            if self._response is not None:
+                if self._raises is not None:
+                    error, self._raises = self._raises, None
+                    raise error
+                raise StopAsyncIteration
+            try:
+                await self._advance()
+            except BaseException:
+                self._close()
+                raise
+        return chunks.popleft()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connection if the answer is not complete; harmless when repeated."""
+        self._close()
+
+    @property
+    def response(self) -> Response:
+        """What the chunks so far add up to; the same as `query()` would have given once the stream has ended."""
+        if self._response is not None:
+            return self._response
+        reply = self._source.fold.reply() if self._source is not None else Reply()
+        call = self._call
+        provider, model = (call.provider, call.model) if call is not None else (None, None)
+        return response.success(reply, Facts(provider, model, self._wrapper.clock.time(), 0.0))
+
+    # --- attempts -----------------------------------------------------------------------------------------------
+
+    async def _advance(self) -> None:
+        """One step: until there are chunks, or the stream has ended, or a failed attempt is to be repeated."""
+        call = self._call
+        try:
+            if call is None:
+                call = self._call = self._wrapper.new_call(*self._arguments, stream=True)
+                call.prepare()
+            if self._source is None:
+                self._source = await self._open(call)
+            events = await self._source.next()
+            if events is None:
+                self._succeed(call, self._source)
+            else:
+                self._deliver(call, self._source, events)
+        except LLMError as error:
+            await self._recover(call, error)
+        except Exception as error:
+            _log.exception("multi_llm_wrapper: unexpected %s", type(error).__name__)
+            self._fail(call, unexpected(error))
+
+    async def _open(self, call: Call) -> Source:
+        self._began = call.begin_attempt()
+        deadline = call.attempt_deadline()
+        if self._wrapper.completion is not None:
+            return Replay(await foreign.answer(self._wrapper.completion, call, deadline), call)
+        live = LiveStream(call.target, call.limits, call.clock, keep_raw=bool(call.options.get("keep_raw")))
+        try:
+            await live.open(self._wrapper.transport, call.wire, deadline)
+        except BaseException:
+            live.abort()
+            raise
+        return live
+
+    def _deliver(self, call: Call, source: Source, events: list[Event]) -> None:
+        provider, model, add = call.provider, call.model, self._chunks.append
+        for event in events:
+            kind = type(event)
+            if kind is TextDelta:
+                add(Chunk(type="text", content=event.text, provider=provider, model=model))  # type: ignore[union-attr]
+            elif isinstance(event, ReasoningDelta):
+                add(Chunk(type="reasoning", reasoning=event.text, provider=provider, model=model))
+            elif isinstance(event, ToolCallDelta):
+                add(_tool_chunk(event, provider, model))
+        if self._chunks and self._first_token is None:
+            self._first_token = call.clock.monotonic() - call.started
+            source.received()
+
+    async def _recover(self, call: Call | None, error: LLMError) -> None:
+        """Another attempt when the caller has seen nothing yet and the budget allows it, else the error."""
+        if call is None or not call.budgeted:
+            self._fail(call, error)
+            return
+        wait = call.after_failure(error, self._began, may_retry=self._first_token is None)
+        if wait is None:
+            self._fail(call, error)
+            return
+        self._drop_source()
+        await call.sleep(wait)
+
+    # --- ends ---------------------------------------------------------------------------------------------------
+
+    def _succeed(self, call: Call, source: Source) -> None:
+        reply = whole(source.fold, call.target)
+        call.note(None, self._began, None)
+        self._response = call.succeeded(
+            reply, source.request_id, source.rate_limit, first_token=self._first_token, raw=source.raw
+        )
+        self._chunks.append(
+            Chunk(
+                type="end",
+                finish_reason=reply.finish_reason,
+                usage=usage_dict(reply.usage) if reply.usage is not None else None,
+                provider=call.provider,
+                model=call.model,
+            )
+        )
+
+    def _fail(self, call: Call | None, error: LLMError) -> None:
+        source = self._source
+        if call is None:
+            self._response = response.failure(error, Facts(None, None, self._wrapper.clock.time(), 0.0))
+        else:
+            self._response = call.failed(
+                error,
+                source.fold.reply() if source is not None else None,
+                request_id=source.request_id if source is not None else None,
+                rate_limit=source.rate_limit if source is not None else None,
+                first_token=self._first_token,
+                raw=source.raw if source is not None else None,
+            )
+        self._drop_source()
+        if call is not None and call.raises:
+            self._raises = self._response.exception()
+            return
+        self._chunks.append(
+            Chunk(
+                type="error",
+                status="error",
+                error=error.message,
+                error_type=error.error_type,
+                provider=self._response["provider"],
+                model=self._response["model"],
+            )
+        )
+
+    def _close(self) -> None:
+        """The caller leaves: what has come is kept, as an answer that is not whole."""
+        if self._response is None:
+            call, source = self._call, self._source
+            error = IncompleteStreamError("The stream was closed before the answer was complete.", code="closed")
+            reply = source.fold.reply() if source is not None else None
+            if call is not None and call.budgeted:
+                self._response = call.abandoned(error, self._began, reply, self._first_token)
+            else:
+                self._response = response.failure(error, Facts(None, None, self._wrapper.clock.time(), 0.0))
+            self._chunks.clear()
+        self._drop_source()
+
+    def _drop_source(self) -> None:
+        if self._source is not None:
+            self._source.abort()
+            self._source = None
+
+
+class Replay:
+    """An answer that is already there, as the source of a stream."""
+
+    def __init__(self, answer: Answer, call: Call) -> None:
+        self.fold = Fold(call.target.dialect.read_usage)
+        self.request_id = answer.request_id
+        self.rate_limit = answer.rate_limit
+        self._reply: Reply | None = answer.reply
+
+    async def next(self) -> list[Event] | None:
+        reply, self._reply = self._reply, None
+        if reply is None:
+            return None
+        events = events_of(reply)
+        self.fold.add_all(events)
+        return events
+
+    def received(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    @property
+    def raw(self) -> bytes | None:
+        return None
+
+
+def _tool_chunk(event: ToolCallDelta, provider: str | None, model: str | None) -> Chunk:
+    return Chunk(
+        type="tool_call",
+        index=event.index,
+        id=event.id,
+        name=event.name,
+        arguments_delta=event.arguments,
+        provider=provider,
+        model=model,
+    )
+
+
+__all__ = ["Replay", "ResponseStream", "Source"]
