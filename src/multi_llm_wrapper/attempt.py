@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from .clock import Clock
-from .dialects import failures, waits
+from .dialects import waits
 from .errors import ConnectionError as BrokenConnection
 from .errors import EmptyResponseError, IncompleteStreamError, LimitExceededError, LLMError, TimeoutError
 from .fold import Fold
@@ -51,9 +51,9 @@ async def answer(
         if response is not None:
             response.abort()
     if not 200 <= response.status < 300:
-        raise failures.classify(response.status, response.headers, body, clock.time())
+        raise _rejected(response, body, clock)
     fold = Fold(target.dialect.read_usage).add_all(target.dialect.decoder().reply(body))
-    return Answer(whole(fold, target), _request_id(response.headers), waits.rate_limit(response.headers), body)
+    return Answer(whole(fold, target), _request_id(response.headers), waits.rate_limit(response.headers, clock.time()), body)
 
 
 def _watch(target: Target, limits: Limits, deadline: float) -> Watch:
@@ -84,6 +84,12 @@ async def _body(response: HTTPResponse, watch: Watch, idle: float, deadline: flo
                 f"The reply has more than {limit:,} bytes, our limit; ask for a shorter answer.", code="reply_too_long"
             )
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _rejected(response: HTTPResponse, body: bytes, clock: Clock) -> LLMError:
+    from .dialects import failures  # its tables take 15 ms to load, which no program needs that meets no failure
+
+    return failures.classify(response.status, response.headers, body, clock.time())
 
 
 def whole(fold: Fold, target: Target) -> Reply:
@@ -131,9 +137,9 @@ class LiveStream:
             watch.response = response
             if not 200 <= response.status < 300:
                 body = await _body(response, watch, self._limits.idle, deadline)
-                raise failures.classify(response.status, response.headers, body, self._clock.time())
+                raise _rejected(response, body, self._clock)
         self.request_id = _request_id(response.headers)
-        self.rate_limit = waits.rate_limit(response.headers)
+        self.rate_limit = waits.rate_limit(response.headers, self._clock.time())
 
     async def next(self) -> list[Event] | None:
         """The next events, at least one; None when the answer is complete."""

@@ -15,7 +15,6 @@ import msgspec
 
 from . import dialects
 from .attempt import Answer, whole
-from .dialects import failures
 from .errors import ConnectionError, GeneralError, LLMError, MalformedResponseError, TimeoutError
 from .fold import Fold
 from .options import Options
@@ -163,6 +162,8 @@ def classify(error: Exception, call: Call) -> LLMError:
         status = _CLASS_STATUS.get(name)
     if not status:
         return GeneralError(f"{call.provider} failed ({name}: {error}).", code=name)
+    from .dialects import failures
+
     response = getattr(error, "response", None)
     headers = getattr(response, "headers", None)
     lowered = {str(k).lower(): str(v) for k, v in headers.items()} if isinstance(headers, Mapping) else {}

@@ -1,4 +1,4 @@
-"""The OpenAI Chat dialect as a whole: both directions undo each other, and one answer reads the same however it comes."""
+"""The OpenAI Chat dialect as a whole: each direction undoes the other, and pieces read as the whole does."""
 
 from typing import Any
 

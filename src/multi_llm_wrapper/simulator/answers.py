@@ -16,6 +16,7 @@ from ..types import (
     ChatRequest,
     DeveloperMessage,
     Event,
+    Extra,
     FinishReason,
     NamedTool,
     Native,
@@ -72,14 +73,21 @@ def draft(request: ChatRequest, seed: int, call_prefix: str = "call_") -> Draft:
         made.call_tokens = sum(tokens.count(call.name) + tokens.count(call.arguments) for call in made.calls)
         made.finish = "tool_calls"
     else:
-        made.text = tokens.split(_text(request, dice))
+        made.text = _text(request, dice)
     return _cut(made, request)
 
 
 def usage(request: ChatRequest, made: Draft) -> Usage:
     """Inclusive counts, the same however the answer is sent."""
     inside, outside = tokens.prompt_tokens(request), made.output_tokens
-    return Usage(inside, outside, inside + outside, cache_read_tokens=0, reasoning_tokens=len(made.reasoning))
+    return Usage(
+        input_tokens=inside,
+        output_tokens=outside,
+        total_tokens=inside + outside,
+        cache_read_tokens=0,
+        cache_write_tokens=0,
+        reasoning_tokens=len(made.reasoning),
+    )
 
 
 def events(reply: Reply, made: Draft) -> Iterator[tuple[Event, int]]:
@@ -99,6 +107,8 @@ def events(reply: Reply, made: Draft) -> Iterator[tuple[Event, int]]:
         hidden = 0
         for piece in tokens.split(call.arguments):
             yield ToolCallDelta(index, arguments=piece), 1
+    for name, value in reply.extras.items():
+        yield Extra(name, value), 0
 
 
 # --- text -------------------------------------------------------------------------------------------------------
@@ -112,13 +122,13 @@ def _key(message: object) -> str:
     return tokens.text_of(message)  # type: ignore[arg-type]  # the messages of a request, one by one
 
 
-def _text(request: ChatRequest, dice: Dice) -> str:
+def _text(request: ChatRequest, dice: Dice) -> list[str]:
     if request.response_format is not None:
-        return _json(request.response_format.schema, dice, "response_format")
+        return tokens.split(_json(request.response_format.schema, dice, "response_format"))
     results = _tool_results(request)
     if results:
-        return prose.about_results(results, dice)
-    return prose.answer(_question(request), request.model, dice)
+        return tokens.split_sentences(prose.about_results(results, dice))
+    return tokens.split_sentences(prose.answer(_question(request), request.model, dice))
 
 
 def _question(request: ChatRequest) -> str:
@@ -132,7 +142,7 @@ def _question(request: ChatRequest) -> str:
 def _reasoning(request: ChatRequest, dice: Dice) -> list[str]:
     effort = request.reasoning_effort
     length = 0 if effort is None else EFFORTS.get(effort, EFFORTS["medium"])
-    return tokens.split(prose.thoughts(_question(request), length, dice)) if length else []
+    return tokens.split_sentences(prose.thoughts(_question(request), length, dice)) if length else []
 
 
 def _json(wanted: Schema, dice: Dice, where: str) -> str:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from msgspec import structs
+
 from .. import dialects
 from ..dialects import shape
-from ..dialects.base import Dialect
+from ..dialects.base import Dialect, Encoder
 from ..errors import LLMError
-from ..types import ChatRequest, Reply
+from ..types import ChatRequest, Event, Native, Reply
 from . import answers, models, refusals, routes
 from .answers import Draft
 from .dice import Dice
 from .journal import Journal, JournalEntry
-from .native import signed_turn
+from .native import late_signature, signed_turn
 from .plan import Plan, SimRequest, Step, whole
 from .routes import Route
 from .scripts import Make, Match, Override, Scripts
@@ -156,26 +158,19 @@ class Brain:
         made = answers.draft(asked, self.seed, _CALL_IDS[route.dialect])
         reply = _reply(asked, made, route.dialect)
         if asked.stream:
-            include_usage = _wants_usage(route.dialect, request.body)
-            return Plan(200, _SSE | _ids(entry), self._stream(dialect, reply, made, include_usage))
+            encoder = _encoder(dialect, reply, request.body)
+            return Plan(200, _SSE | _ids(entry), self._stream(encoder, reply, made))
         wire = dialect.encode_reply(reply, created=CREATED)
         delay = self.first_token + self.pace * max(0, made.output_tokens - 1)
         return whole(wire.status, wire.headers | _ids(entry), wire.body, delay)
 
-    def _stream(self, dialect: Dialect, reply: Reply, made: Draft, include_usage: bool) -> Iterator[Step]:
+    def _stream(self, encoder: Encoder, reply: Reply, made: Draft) -> Iterator[Step]:
         """A step for every piece. What the protocol or the provider holds back takes its time all the same."""
         pace = self.pace
-        encoder = dialect.encoder(
-            response_id=reply.response_id or "",
-            model=reply.response_model or "",
-            created=CREATED,
-            include_usage=include_usage,
-        )
-        before = encoder.start()
-        delay = self.first_token - pace
+        delay, before = self.first_token - pace, encoder.start()
         for event, size in answers.events(reply, made):
             delay += pace * size
-            if data := before + encoder.event(event):
+            if data := before + _encoded(encoder, event):
                 yield Step(max(delay, 0.0), data)
                 delay, before = 0.0, b""
         end = encoder.end(reply.finish_reason or "stop", reply.usage, reply.provider_finish_reason)
@@ -224,10 +219,23 @@ def _ids(entry: JournalEntry) -> dict[str, str]:
     return {name: entry.request_id} if name and entry.request_id else {}
 
 
-def _wants_usage(dialect: str, body: bytes) -> bool:
-    """Only OpenAI's protocol leaves it to the client."""
-    if dialect != "openai_chat":
-        return True
-    from ..dialects import openai_chat
+def _encoder(dialect: Dialect, reply: Reply, body: bytes) -> Encoder:
+    """Anthropic tells the input tokens at the start; with OpenAI the request says whether there is usage at all."""
+    response_id, model = reply.response_id or "", reply.response_model or ""
+    if dialect.name == "anthropic_messages":
+        from ..dialects import anthropic_messages
 
-    return b"include_usage" in body and openai_chat.wants_usage(body)
+        known = structs.replace(reply.usage, reasoning_tokens=None) if reply.usage else None
+        return anthropic_messages.encoder(response_id=response_id, model=model, created=CREATED, usage=known)
+    include_usage = True
+    if dialect.name == "openai_chat":
+        from ..dialects import openai_chat
+
+        include_usage = b"include_usage" in body and openai_chat.wants_usage(body)
+    return dialect.encoder(response_id=response_id, model=model, created=CREATED, include_usage=include_usage)
+
+
+def _encoded(encoder: Encoder, event: Event) -> bytes:
+    if type(event) is Native and event.message.dialect == "anthropic_messages":
+        return late_signature(event.message)
+    return encoder.event(event)

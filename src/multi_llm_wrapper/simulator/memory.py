@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from ..errors import ConnectionError, LimitExceededError
+from ..errors import ConnectionError
 from ..transport.base import HTTPRequest
 from .brain import Brain
 from .journal import Journal
@@ -48,8 +48,8 @@ class MemoryReply:
     """A plan read piece by piece, each when it is due; an `HTTPResponse`."""
 
     __slots__ = (
-        "_cut", "_due", "_entry", "_failure", "_journal", "_left", "_loop", "_step", "_steps", "_waiter", "headers",
-        "status",
+        "_cut", "_due", "_entry", "_failure", "_journal", "_left", "_loop", "_ready", "_ready_size", "_step", "_steps",
+        "_waiter", "headers", "status",
     )  # fmt: skip
 
     def __init__(self, plan: Plan, journal: Journal, *, head_only: bool = False) -> None:
@@ -62,6 +62,8 @@ class MemoryReply:
         self._left = 0 if head_only else plan.length  # bytes announced and not yet given; None: a stream
         self._step: Step | None = Step(0.0, b"")  # the head
         self._due = self._loop.time() + plan.delay
+        self._ready: list[bytes] = []  # sent and not yet read
+        self._ready_size = 0
         self._cut = False
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -70,26 +72,20 @@ class MemoryReply:
         await self._until_due()
         self._advance()
 
-    async def read(self, limit: int) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        while chunk := await self.next_chunk():
-            size += len(chunk)
-            if size > limit:
-                self.abort()
-                raise LimitExceededError(
-                    f"The reply has more than {limit:,} bytes, our limit; ask for a shorter answer.",
-                    code="reply_too_long",
-                )
-            chunks.append(chunk)
-        return b"".join(chunks)
+    @property
+    def arrived(self) -> bool:
+        self._take_due()
+        return self._step is None
 
     async def next_chunk(self) -> bytes:
-        while self._step is not None:
+        while self._step is not None and not self._ready:
             await self._until_due()
-            if data := self._take_due():
-                await asyncio.sleep(0)  # lets others run, as waiting for a socket would
-                return data
+            self._take_due()
+        if self._ready:
+            data = b"".join(self._ready)
+            self._ready, self._ready_size = [], 0
+            await asyncio.sleep(0)  # lets others run, as waiting for a socket would
+            return data
         if self._failure is None and (self._cut or self._left):
             self._failure = ConnectionError("The connection broke while the reply was read.", code="broken")
         if self._failure is not None:
@@ -100,12 +96,20 @@ class MemoryReply:
         if self._step is None:
             return
         self._step = None
+        self._ready = []
         self._failure = error or ConnectionError("The reply was closed before its end.", code="broken")
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(self._failure)
         if self._entry is not None:
             self._entry.hung_up = True
         self._journal.changed()
+
+    def finish(self) -> None:
+        self._take_due()
+        self.abort()
+
+    def __del__(self) -> None:
+        self.abort()
 
     async def _until_due(self) -> None:
         if self._due <= self._loop.time() + _CLOCK_STEP:
@@ -119,19 +123,19 @@ class MemoryReply:
             if timer is not None:
                 timer.cancel()
 
-    def _take_due(self) -> bytes:
-        out: list[bytes] = []
-        size = 0
+    def _take_due(self) -> None:
+        """What has been sent by now, as much of it as a socket would hold."""
+        before, size = len(self._ready), 0
         now = self._loop.time() + _CLOCK_STEP
-        while (step := self._step) is not None and self._due <= now and size < READ_AT_ONCE:
+        while (step := self._step) is not None and self._due <= now and self._ready_size + size < READ_AT_ONCE:
             if step.data:
-                out.append(step.data)
+                self._ready.append(step.data)
                 size += len(step.data)
             self._advance()
             if step.cut is not None:
                 self._cut, self._step = True, None
-        self._write_down(len(out), size)
-        return b"".join(out)
+        self._ready_size += size
+        self._write_down(len(self._ready) - before, size)
 
     def _advance(self) -> None:
         self._step = next(self._steps, None)

@@ -5,6 +5,8 @@ They claim nothing about the world, so that nobody takes them for knowledge.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .dice import Dice
 
 BEGINNING = 64
@@ -67,22 +69,23 @@ def beginning(text: str) -> str:
     return (cut.rpartition(" ")[0] or cut) + "..."
 
 
-def answer(prompt: str, model: str, dice: Dice) -> str:
-    """An answer to a question."""
-    sentences = [dice.pick(_OPENINGS), *_some(_SENTENCES, 1 + dice.below(6), dice), dice.pick(_CLOSINGS)]
-    return _fill(sentences, prompt, model)
+def answer(prompt: str, model: str, dice: Dice) -> list[str]:
+    """An answer to a question, in sentences that joined make the text."""
+    chosen = [dice.pick(_OPENINGS), *_some(_SENTENCES, 1 + dice.below(6), dice), dice.pick(_CLOSINGS)]
+    echo = beginning(prompt).replace('"', "'") or "nothing"
+    return _spaced(sentence.replace("{echo}", echo).replace("{model}", model) for sentence in chosen)
 
 
-def thoughts(prompt: str, length: int, dice: Dice) -> str:
-    """What a reasoning model thinks before it answers: `length` sentences."""
-    return _fill([_THOUGHTS[0], *_some(_THOUGHTS[1:], length, dice)], prompt, "")
+def thoughts(prompt: str, length: int, dice: Dice) -> list[str]:
+    """What a reasoning model thinks before it answers: `length` sentences after the first."""
+    first = _THOUGHTS[0].replace("{echo}", beginning(prompt).replace('"', "'"))
+    return _spaced([first, *_some(_THOUGHTS[1:], length, dice)])
 
 
-def about_results(results: list[tuple[str, str]], dice: Dice) -> str:
+def about_results(results: list[tuple[str, str]], dice: Dice) -> list[str]:
     """An answer that uses what tools returned: pairs of tool name and result."""
-    said = [f"The tool {name} returned: {beginning(result) or 'nothing'}" for name, result in results]
-    said = [line if line.endswith(".") else f"{line}." for line in said]
-    return " ".join([*said, *_some(_SENTENCES, 1, dice)])
+    said = [f"The tool {name} returned: {beginning(result).rstrip('.') or 'nothing'}." for name, result in results]
+    return _spaced([*said, *_some(_SENTENCES, 1, dice)])
 
 
 def _some(sentences: tuple[str, ...], count: int, dice: Dice) -> list[str]:
@@ -91,6 +94,5 @@ def _some(sentences: tuple[str, ...], count: int, dice: Dice) -> list[str]:
     return [sentences[(first + i * stride) % len(sentences)] for i in range(count)]
 
 
-def _fill(sentences: list[str], prompt: str, model: str) -> str:
-    echo = beginning(prompt).replace('"', "'") or "nothing"
-    return " ".join(sentences).replace("{echo}", echo).replace("{model}", model)
+def _spaced(sentences: Iterable[str]) -> list[str]:
+    return [f" {sentence}" if i else sentence for i, sentence in enumerate(sentences)]

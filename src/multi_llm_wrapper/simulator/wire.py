@@ -13,9 +13,10 @@ from .plan import SimRequest
 MAX_HEAD_BYTES = 64 * 1024
 MAX_CHUNK_LINE = 4096
 
-_REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^\x00-\x20\x7f]+) HTTP/(\d)\.(\d)")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
+_TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_REQUEST_LINE = re.compile(_TOKEN.join(["(", r") ([^\x00-\x20\x7f]+) HTTP/(\d)\.(\d)"]))
+_HEADERS = re.compile(rf"(?:{_TOKEN}:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
+_START = re.compile(rf"{_TOKEN}(?: |$)".encode())
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f]*)?")
 _AUTHORITY = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 
@@ -79,23 +80,21 @@ class RequestParser:
             self._looked = len(buffer)
             _check_start(buffer)
             return False
-        text = buffer[:end].decode("latin-1")
+        text = buffer[: end + 2].decode("latin-1")
         del buffer[: end + 4]
         self._looked = 0
         self._open(text)
         return True
 
     def _open(self, text: str) -> None:
-        if _CONTROL.search(text):
-            raise BadRequestError(400, "there is a control character in the head")
-        first, *lines = text.split("\r\n")
+        first, _, rest = text.partition("\r\n")
         match = _REQUEST_LINE.fullmatch(first)
         if match is None:
             raise BadRequestError(400, "the first line is not a request line")
         method, target, major, minor = match.groups()
         if major != "1":
             raise BadRequestError(505, "only HTTP/1.0 and 1.1 are spoken here")
-        headers = _headers(lines)
+        headers = _headers(rest)
         path, _, query = _AUTHORITY.sub("", target, count=1).partition("?")
         self.chunked_ok = minor != "0"
         options = headers.get("connection", "").lower()
@@ -211,12 +210,13 @@ class _ChunkedBody(_Body):
         return True
 
 
-def _headers(lines: list[str]) -> dict[str, str]:
+def _headers(text: str) -> dict[str, str]:
+    """The header lines, each with its end, under lower-case names; lines of one name are joined (RFC 9110, 5.3)."""
+    if not _HEADERS.fullmatch(text):
+        raise BadRequestError(400, "a header line is malformed")
     headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not _TOKEN.fullmatch(name):
-            raise BadRequestError(400, "a header line is malformed")
+    for line in text.split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
         name, value = name.lower(), value.strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
@@ -225,7 +225,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
 def _check_start(buffer: bytearray) -> None:
     """Bytes that cannot become a request are refused at once instead of waited with."""
     line = buffer[:256].split(b"\r\n", 1)[0]
-    if line and not re.match(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: |$)", line):
+    if line and not _START.match(line):
         raise BadRequestError(400, "the first line is not a request line")
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..simulator import Simulator
+    from .clock import VirtualClock
     from .double import CompletionDouble
 
-__all__ = ["CompletionDouble", "Simulator"]
+__all__ = ["CompletionDouble", "Simulator", "VirtualClock"]
 
-_HOMES = {"CompletionDouble": ".double", "Simulator": "..simulator"}
+_HOMES = {"CompletionDouble": ".double", "Simulator": "..simulator", "VirtualClock": ".clock"}
 
 
 def __getattr__(name: str) -> Any:

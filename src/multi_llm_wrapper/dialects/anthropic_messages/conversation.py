@@ -25,7 +25,7 @@ from ...types import (
 )
 from ..shape import encode
 from .blocks import needs_native
-from .checks import invalid, objects, one_of, optional, required, typed
+from .checks import invalid, objects, one_of, required, typed
 from .words import NAME
 
 Blocks = list[tuple[str, dict[str, Any]]]

@@ -54,7 +54,8 @@ def encode_error(error: LLMError) -> WireReply:
 
 def error_body(error: LLMError) -> dict[str, Any]:
     """The error's own code is its type here; else its status decides."""
-    kind = error.code or TYPES.get(_status(error), "api_error")
+    status = _status(error)
+    kind = error.code or TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     return {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": error.request_id}
 
 

@@ -1,6 +1,6 @@
 """Server side: a request in Anthropic's words as a canonical one, refused with the real API's messages when wrong.
 
-What the API knows and the canonical request has no place for (metadata, cache marks, server-side tools, top_k, ...) is
+What the API knows and the canonical request has no place for (metadata, cache marks, `is_error`, server-side tools, ...) is
 accepted and left out.
 """
 

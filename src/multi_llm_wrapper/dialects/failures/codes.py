@@ -21,11 +21,9 @@ from ...errors import (
 )
 
 STATUS: dict[int, type[LLMError]] = {
-    400: ValidationError,
     401: AuthError,
     402: QuotaExceededError,
     403: PermissionDeniedError,
-    404: ValidationError,  # a wrong path; a missing model is told apart by code or text
     407: AuthError,
     408: TimeoutError,
     409: ServerError,  # Anthropic conflict_error, Google ABORTED, a lock that timed out: the vendors' clients retry it
@@ -44,7 +42,8 @@ STATUS: dict[int, type[LLMError]] = {
     524: TimeoutError,
     529: OverloadedError,
 }
-"""HTTP status -> class. Others: 3xx and 4xx `ValidationError`, 5xx `ServerError`."""
+"""HTTP status -> class. Others: 3xx and 4xx `ValidationError` (404: a wrong path, unless code or text name a model),
+from 500 on `ServerError`."""
 
 NOMINAL: dict[str, int] = {
     # Anthropic `error.type`
@@ -95,7 +94,6 @@ CODES: dict[tuple[int | None, str], type[LLMError]] = {
     (None, "billing_hard_limit_reached"): QuotaExceededError,
     (None, "billing_not_active"): QuotaExceededError,
     (None, "enforced_spend_limit_reached"): QuotaExceededError,  # Anthropic, type rate_limit_error
-    (None, "billing_error"): QuotaExceededError,
     (None, "exceeded_current_quota_error"): QuotaExceededError,  # Moonshot
     (None, "arrearage"): QuotaExceededError,  # DashScope
     (429, "1113"): QuotaExceededError,  # Z.ai, account in arrears
@@ -107,7 +105,6 @@ CODES: dict[tuple[int | None, str], type[LLMError]] = {
     (429, "engine_overloaded_error"): OverloadedError,  # Moonshot
     (429, "model_capacity_exhausted"): OverloadedError,  # Gemini
     (429, "overloaded"): OverloadedError,  # text-generation-inference
-    (498, "capacity_exceeded"): OverloadedError,
     # the account
     (None, "invalid_api_key"): AuthError,
     (None, "api_key_invalid"): AuthError,  # Gemini: 400 INVALID_ARGUMENT

@@ -60,7 +60,7 @@ class Facts(NamedTuple):
     status: int | None = None
     request_id: str | None = None
     page: str = ""
-    """What came instead of an error: an HTML page, nothing."""
+    """What came instead of words: an HTML page, an unknown shape, nothing."""
 
 
 def parse(body: bytes) -> Any:
@@ -92,7 +92,7 @@ def read(value: Any, headers: Mapping[str, str] | None = None) -> Facts:
         names=tuple(name[:_NAME] for name in names if name.lower() not in _EMPTY),
         status=next(filter(None, map(_status, inside_out)), None),
         request_id=_request_id(layers, headers),
-        page="" if words else "no reason given",
+        page="" if words else _strange(value),
     )
 
 
@@ -116,6 +116,16 @@ def _is_html(text: str) -> bool:
 def _page(text: str) -> str:
     title = _TITLE.search(text)
     return f"an HTML page titled {html.unescape(title[1]).strip()!r}" if title else "an HTML page"
+
+
+def _strange(value: Any) -> str:
+    """What can be said of a body in which no words are found."""
+    if not isinstance(value, dict | list) or not value:
+        return "no reason given"
+    try:
+        return "a body of no known shape, " + msgspec.json.encode(value)[:_TEXT_BYTES].decode("utf-8", "replace")
+    except (TypeError, ValueError, RecursionError):
+        return "a body of no known shape"
 
 
 def _layers(value: Any) -> Iterator[dict[Any, Any]]:

@@ -114,7 +114,7 @@ TEXT: tuple[TextRule, ...] = (
     _rule(
         "missing_model",  # Anthropic "model: x", Gemini "models/x is not found", Ollama, vLLM, xAI
         {404, 410},
-        r"^(?!Invalid URL|Unknown request URL).*\bmodels?\b",
+        r"^(?!Invalid URL).*\bmodels?\b",
         ModelNotFoundError,
     ),
     _rule(

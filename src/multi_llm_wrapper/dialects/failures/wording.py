@@ -79,10 +79,10 @@ def redact(text: str) -> str:
 
 
 def message(words: str, page: str, status: int | None, error: type[LLMError]) -> str:
-    """`words` are clean. Says what happened, then what to do."""
-    said = words if len(words) <= LIMIT else words[: LIMIT - 3].rstrip() + "..."
-    if not said:
-        said = f"HTTP {status}: {page}" if status else f"An error with {page}"
+    """Says what happened, in clean `words` or else by what came instead of them, then what to do."""
+    said = words or clean(f"HTTP {status}: {page}" if status else f"An error with {page}")
+    if len(said) > LIMIT:
+        said = said[: LIMIT - 3].rstrip() + "..."
     remedy = REMEDY_AT.get((error.error_type, status or 0)) or REMEDY.get(error.error_type, "")
     return f"{said}{'' if said[-1] in '.!?' else '.'} {remedy}".strip()
 

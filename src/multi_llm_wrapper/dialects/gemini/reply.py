@@ -100,11 +100,8 @@ class Decoder:
         """Raises the class of an error inside HTTP 200, `ContentFilterError` for a blocked prompt."""
         events: list[Event] = []
         chunks = _chunks(body, "the reply")
-        try:
-            for chunk in chunks:
-                self._chunk(chunk, body, events)
-        except RecursionError:
-            raise _too_deep() from None
+        for chunk in chunks:
+            self._chunk(chunk, body, events)
         if not any(_ANSWER & chunk.keys() for chunk in chunks):
             raise MalformedResponseError(
                 f"The reply has no candidates; it starts with {shape.excerpt(body)}.", code="no_candidates"
@@ -114,14 +111,11 @@ class Decoder:
     def feed(self, event: ServerEvent) -> list[Event]:
         events: list[Event] = []
         data = event.data
-        try:
-            if data[:1] == b"{":
-                self._chunk(shape.loads(data, "the stream event"), data, events)
-            elif data and data != b"[DONE]":  # some proxies add OpenAI's end marker
-                for chunk in _chunks(data, "the stream event"):
-                    self._chunk(chunk, data, events)
-        except RecursionError:
-            raise _too_deep() from None
+        if data[:1] == b"{":
+            self._chunk(shape.loads(data, "the stream event"), data, events)
+        elif data and data != b"[DONE]":  # some proxies add OpenAI's end marker
+            for chunk in _chunks(data, "the stream event"):
+                self._chunk(chunk, data, events)
         return events
 
     def close(self) -> list[Event]:
@@ -244,11 +238,6 @@ def _chunks(body: bytes, where: str) -> list[dict[str, Any]]:
         if type(chunk) is not dict:
             shape.wrong(f"an item of {where}", chunk, "an object")
     return value
-
-
-def _too_deep() -> MalformedResponseError:
-    """What could be parsed cannot always be written again: both count the depth from where they are called."""
-    return MalformedResponseError("The reply is nested too deeply to be an answer.", code="nested_too_deeply")
 
 
 def _blocked(reason: str, message: str) -> ContentFilterError:

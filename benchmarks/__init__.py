@@ -1,0 +1,1 @@
+"""What the client costs, measured beside a raw HTTP client: `make bench`."""
