@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,7 +20,10 @@ from .secret import Secret
 
 
 class Changes:
-    """Counts every change of any configuration, so that what was derived from one can be kept until it changes."""
+    """Counts every change of any configuration, so that what was derived from one can be kept until it changes.
+
+    Building one counts nothing: until it is put into another, by a change of that one, nothing was derived from it.
+    """
 
     count: ClassVar[int] = 0
 
@@ -49,18 +52,37 @@ class _Dict(dict[Any, Any]):
 
 
 class _Checked:
-    """Runs the check of a field, if there is one, on each assignment, and stamps the change."""
+    """Runs the check of a field, if there is one, on each assignment, and counts the change."""
 
     _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = self._checks.get(name)
-        if check is not None and value is not None:
-            value = check(f"{type(self).__name__}.{name}", value)
+        if check is not None:
+            place = f"{type(self).__name__}.{name}"
+            if value is not None:
+                value = check(place, value)
+            elif not self._may_be_none(name):
+                raise checks.refuse(place, "is None", "give a value, or leave the field out to have the default")
         if type(value) is dict:
             value = _Dict(value)
+        if name in self.__dict__:
+            Changes.count += 1
         object.__setattr__(self, name, value)
-        Changes.count += 1
+
+    def _may_be_none(self, name: str) -> bool:
+        fields: dict[str, Field[Any]] = self.__dataclass_fields__  # type: ignore[attr-defined]  # of each subclass
+        return "None" in str(fields[name].type)
+
+    def check(self) -> None:
+        """What was changed inside a dict, which no assignment saw. Raises `ValueError`."""
+        for name, check in self._checks.items():
+            value = getattr(self, name)
+            if isinstance(value, dict):
+                check(f"{type(self).__name__}.{name}", value)
+            for inner in value.values() if isinstance(value, dict) else (value,):
+                if isinstance(inner, _Checked):
+                    inner.check()
 
     def copy(self) -> Self:
         """A deep copy; changing one does not change the other."""
@@ -140,12 +162,13 @@ class PerplexityConfig(ProviderConfig):
 class OpenAICompatibleConfig(ProviderConfig):
     """Any host that speaks OpenAI's Chat Completions; `base_url` is required, a key only where the host wants one."""
 
-    def __post_init__(self) -> None:
-        if self.base_url is None:
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "base_url" and value is None:
             raise ValueError(
                 'OpenAICompatibleConfig.base_url is missing; give the URL up to and including "/v1", '
                 'for example "http://localhost:8000/v1".'
             )
+        super().__setattr__(name, value)
 
 
 PROVIDER_CONFIGS: dict[str, type[ProviderConfig]] = {

@@ -33,7 +33,7 @@ class Secret:
 
     def __eq__(self, other: object) -> bool:
         value = other.__value if isinstance(other, Secret) else other
-        return isinstance(value, str) and hmac.compare_digest(self.__value.encode(), value.encode())
+        return isinstance(value, str) and hmac.compare_digest(_bytes(self.__value), _bytes(value))
 
     def __hash__(self) -> int:
         return hash(self.__value)
@@ -46,3 +46,7 @@ class Secret:
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled; pass the key by environment variable instead")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

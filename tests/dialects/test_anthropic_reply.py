@@ -1,5 +1,7 @@
 """Anthropic Messages: replies and streams as canonical events."""
 
+# ruff: noqa: SIM300 (expected stands first)
+
 from __future__ import annotations
 
 import json
@@ -100,7 +102,7 @@ def as_stream(blocks: list[dict[str, Any]]) -> list[ServerEvent]:
     for index, block in enumerate(blocks):
         kind = block["type"]
         if kind == "text":
-            empty = {"citations": []} if "citations" in block else {}
+            empty: dict[str, Any] = {"citations": []} if "citations" in block else {}
             frames.append(opened(index, {"type": "text", "text": "", **empty}))
             frames += [delta(index, "citations", citation=one) for one in block.get("citations", [])]
             frames += [delta(index, "text", text=letter) for letter in block["text"]]
@@ -153,10 +155,8 @@ def test_events_of_a_whole_reply() -> None:
 )
 def test_stop_reasons(word: str, reason: str) -> None:
     """Each word has its class, and is kept; streamed or not."""
-    assert (reason, word) == (whole([TEXT], stop_reason=word).finish_reason, word)
-    found = streamed(*as_stream([TEXT]), *ended(word))
-
-    assert (reason, word) == (found.finish_reason, found.provider_finish_reason)
+    for found in (whole([TEXT], stop_reason=word), streamed(*as_stream([TEXT]), *ended(word))):
+        assert (reason, word) == (found.finish_reason, found.provider_finish_reason)
 
 
 def test_text_blocks_are_joined_as_they_are() -> None:
@@ -415,7 +415,7 @@ def test_a_cut_stream_has_not_ended_but_gives_what_came() -> None:
 def test_cut_input_is_no_object() -> None:
     """What cannot be parsed is not sent back as if it were whole."""
     found = streamed(
-        *as_stream([THINKING])[:],
+        *as_stream([THINKING]),
         opened(1, {**CALL, "input": {}}),
         delta(1, "input_json", partial_json='{"a": ['),
         stopped(1),

@@ -1,5 +1,7 @@
 """Anthropic Messages: canonical requests as bytes."""
 
+# ruff: noqa: SIM300 (expected stands first)
+
 from __future__ import annotations
 
 import json

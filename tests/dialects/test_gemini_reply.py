@@ -102,10 +102,11 @@ def test_events_of_a_stream() -> None:
     assert feed(chunk("lo")) == [TextDelta("lo")]
     assert not decoder.ended
     assert feed(chunk({"text": "", "thoughtSignature": "cw=="}, finish="STOP")) == [Finished("stop", "STOP")]
-    assert decoder.ended
+    assert not decoder.ended
     assert feed({"usageMetadata": {"promptTokenCount": 3}}) == [UsageReport({"promptTokenCount": 3})]
     parts = [{"text": "Hello"}, {"text": "", "thoughtSignature": "cw=="}]
     assert decoder.close() == [Native(NativeMessage("gemini", {"parts": parts}))]
+    assert decoder.ended
     assert decoder.close() == []
 
 

@@ -225,6 +225,14 @@ def test_made_up_ids_are_not_sent() -> None:
     ]
 
 
+def test_some_ids_are_made_up() -> None:
+    """One result without an id is enough to put all of them in the order of the calls."""
+    calls = assistant(("call_0", "f", "{}"), ("gj2", "f", "{}"))
+    sent = body("?", calls, result("gj2", "second"), result("call_0", "first"))
+
+    assert [part["functionResponse"].get("id") for part in sent["contents"][2]["parts"]] == [None, "gj2"]
+
+
 def test_the_providers_ids_are_sent() -> None:
     """Ids that came from a provider go back with call and result, and the order of results is the caller's."""
     sent = body("?", assistant(("gj1", "f", "{}"), ("gj2", "f", "{}")), result("gj2", "b"), result("gj1", "a"))

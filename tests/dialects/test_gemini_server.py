@@ -544,6 +544,13 @@ def test_finish_words(reason: Any, provider_reason: str | None, word: str) -> No
     assert f'"finishReason":"{word}"'.encode() in encoder.end(reason, None, provider_reason)
 
 
+def test_calls_in_any_order() -> None:
+    """Calls are written by their index, however their fragments came."""
+    deltas = [ToolCallDelta(1, "b", "g", "{}"), ToolCallDelta(0, "a", "f"), ToolCallDelta(0, arguments="{}")]
+
+    assert [call.id for call in read_frames(frames("tool_calls", *deltas)).tool_calls] == ["a", "b"]
+
+
 def test_arguments_that_are_no_object() -> None:
     """Gemini has no words for broken arguments."""
     encoder = gemini.encoder(response_id="r", model="m", created=1)

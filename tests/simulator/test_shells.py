@@ -169,6 +169,7 @@ def test_a_cut_is_a_broken_connection(kind: str, cut: str, length: int | None) -
             with pytest.raises(ConnectionError):
                 assert b"ning" == await reply.next_chunk()
                 await reply.next_chunk()
+            reply.abort()
             assert not shell.brain.journal[0].hung_up
 
     run(main())
@@ -183,6 +184,7 @@ def test_a_body_shorter_than_announced_is_broken(kind: str) -> None:
             reply = await shell.send(ask("openai_chat"))
             with pytest.raises(ConnectionError):
                 await read(reply)
+            reply.abort()
 
     run(main())
 

@@ -129,6 +129,7 @@ class Brain:
         plan = reply(request, route, entry) if override is None else override.make(request)
         entry.status = plan.status
         plan.entry = entry
+        self.journal.changed()
         return plan
 
     def _reply(self, request: SimRequest, route: Route, entry: JournalEntry) -> Plan:

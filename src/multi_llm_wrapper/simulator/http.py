@@ -137,7 +137,7 @@ class _Connection(asyncio.Protocol):
     def _serve(self) -> None:
         """Answers what has come whole; returns when a reply takes time, or more bytes are needed."""
         self._serving = True
-        while self._writer is None and not self._ending and not self._paused:
+        while self._writer is None and not (self._ending or self._paused or self._transport.is_closing()):
             try:
                 request = self._parser.next()
             except BadRequestError as error:

@@ -101,7 +101,7 @@ class Journal:
         self._number = 0
 
     def changed(self) -> None:
-        """Said by a shell when an entry has changed for good: whole, or the client gone."""
+        """Said when an entry is new, and when its reply has ended one way or the other."""
         for listener in self._listeners:
             listener()
 

@@ -85,10 +85,12 @@ def read_usage(raw: dict[str, Any]) -> Usage:
 class Decoder:
     """Reads one answer; of several candidates the first is the answer, the others are kept as extras."""
 
-    __slots__ = ("_calls", "_index", "_parts", "_response_id", "_said", "_started", "ended")
+    __slots__ = ("_calls", "_finished", "_index", "_parts", "_response_id", "_said", "_started", "ended")
 
     def __init__(self) -> None:
+        # The protocol has no end marker, and usage may follow the finish reason: only the end of the bytes is the end.
         self.ended = False
+        self._finished = False
         self._started = False
         self._index: Any = None
         self._response_id: str | None = None
@@ -119,6 +121,7 @@ class Decoder:
         return events
 
     def close(self) -> list[Event]:
+        self.ended = self._finished
         message = native(self._parts)
         self._parts = []
         return [] if message is None else [Native(message)]
@@ -199,7 +202,7 @@ class Decoder:
     def _finish(self, reason: str, events: list[Event]) -> None:
         if reason == _UNFINISHED:
             return
-        self.ended = True
+        self._finished = True
         canonical = FINISH.get(reason, "other")
         events.append(Finished("tool_calls" if canonical == "stop" and self._calls else canonical, reason))
 
@@ -208,7 +211,7 @@ class Decoder:
         if reason and not answered:
             if not self._started:
                 raise _blocked(reason, shape.text(feedback.get("blockReasonMessage"), "blockReasonMessage"))
-            self.ended = True
+            self._finished = True
             events.append(Finished("content_filter", reason))
         self._extra("promptFeedback", feedback, events)
 

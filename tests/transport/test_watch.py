@@ -1,0 +1,173 @@
+"""The watch ends a wait that lasts too long, with the error it was given, and leaves everything else alone."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from multi_llm_wrapper.transport.watch import Watch
+
+pytestmark = pytest.mark.asyncio
+
+LATE = 0.01
+SOON = 5.0
+
+
+class TooLateError(Exception):
+    pass
+
+
+class Reply:
+    """A response whose body never comes: a read waits until it is aborted."""
+
+    status = 200
+    headers: Mapping[str, str] = {}
+    arrived = False
+
+    def __init__(self) -> None:
+        self.aborted = asyncio.get_running_loop().create_future()
+
+    async def next_chunk(self) -> bytes:
+        return bytes(await self.aborted)
+
+    def abort(self, error: Exception | None = None) -> None:
+        if error is not None:
+            self.aborted.set_exception(error)
+
+    def finish(self) -> None: ...
+
+
+def watch() -> Watch:
+    return Watch(asyncio.get_running_loop(), TooLateError)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def test_a_block_that_lasts_too_long_ends_with_the_error() -> None:
+    """The task goes on after it as if it had never been cancelled."""
+    bounded = watch()
+    with pytest.raises(TooLateError), bounded:
+        bounded.until(now() + LATE)
+        await asyncio.sleep(SOON)
+    task = asyncio.current_task()
+    assert task is not None
+    assert 0 == task.cancelling()
+    await asyncio.sleep(0)
+
+
+async def test_a_block_that_ends_in_time_is_left_alone() -> None:
+    """The timer of a block that is over does not strike what comes after."""
+    bounded = watch()
+    with bounded:
+        bounded.until(now() + LATE)
+        await asyncio.sleep(0)
+    await asyncio.sleep(2 * LATE)
+
+
+async def test_a_moment_that_moved_away_counts() -> None:
+    """The latest `until` holds, also when the timer was set for an earlier moment."""
+    bounded = watch()
+    with bounded:
+        bounded.until(now() + LATE)
+        bounded.until(now() + SOON)
+        await asyncio.sleep(3 * LATE)
+
+
+async def test_a_moment_that_came_nearer_counts() -> None:
+    """The latest `until` holds, also when the timer was set for a later moment."""
+    bounded = watch()
+    began = now()
+    with pytest.raises(TooLateError), bounded:
+        bounded.until(now() + SOON)
+        bounded.until(now() + LATE)
+        await asyncio.sleep(SOON)
+    assert now() - began < SOON / 2
+
+
+async def test_no_wait_is_no_lateness() -> None:
+    """Between `rest` and the next `until` time does not count."""
+    bounded = watch()
+    with bounded:
+        bounded.until(now() + LATE)
+        bounded.rest()
+        await asyncio.sleep(3 * LATE)
+
+
+async def test_a_wait_after_a_rest_is_bounded_again() -> None:
+    """`until` after `rest` starts anew, whether the old timer has fired meanwhile or not."""
+    for pause in (0.0, 3 * LATE):
+        bounded = watch()
+        with pytest.raises(TooLateError), bounded:
+            bounded.until(now() + LATE)
+            bounded.rest()
+            await asyncio.sleep(pause)
+            bounded.until(now() + LATE)
+            await asyncio.sleep(SOON)
+
+
+async def test_with_a_response_the_read_is_ended_and_the_task_spared() -> None:
+    """Once there is a response, a late wait ends by its abort and nobody is cancelled."""
+    bounded, reply = watch(), Reply()
+    with bounded:
+        bounded.response = reply
+        bounded.until(now() + LATE)
+        with pytest.raises(TooLateError):
+            await reply.next_chunk()
+        task = asyncio.current_task()
+        assert task is not None
+        assert 0 == task.cancelling()
+
+
+async def test_a_cancellation_from_outside_stays_one() -> None:
+    """Whoever cancels the task gets a `CancelledError`, not a time-out."""
+
+    async def wait() -> None:
+        bounded = watch()
+        with bounded:
+            bounded.until(now() + SOON)
+            await asyncio.sleep(SOON)
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+
+
+async def test_a_cancellation_from_outside_beats_lateness() -> None:
+    """Cancelled and late at once: the cancellation is not swallowed."""
+
+    async def wait() -> None:
+        bounded = watch()
+        with bounded:
+            bounded.until(now())
+            try:
+                await asyncio.sleep(SOON)
+            finally:
+                task.cancel()
+
+    task = asyncio.create_task(wait())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_an_outer_timeout_still_works() -> None:
+    """`asyncio.timeout` around a watch sees its own cancellation."""
+    bounded = watch()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(LATE):
+            with bounded:
+                bounded.until(now() + SOON)
+                await asyncio.sleep(SOON)
+
+
+async def test_an_error_of_the_block_passes() -> None:
+    """An exception in the block is not hidden, and the timer is gone."""
+    bounded = watch()
+    with pytest.raises(KeyError), bounded:
+        bounded.until(now() + LATE)
+        raise KeyError
+    await asyncio.sleep(2 * LATE)
