@@ -22,6 +22,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, cast
 
+from multi_llm_wrapper import OpenAIConfig, WrapperConfig
+
 Act: TypeAlias = Literal["reset", "close", "half-close", "hang"]
 RESET: Act = "reset"
 """A TCP reset: the client's next read fails."""
@@ -37,6 +39,8 @@ Reply: TypeAlias = Iterable[Step] | Callable[["Request"], Iterable[Step]]
 
 PATIENCE = 5.0
 """Seconds after which a test that waits for something has failed."""
+PROMPTLY = 0.1
+"""Seconds within which a connection that nobody needs any more is closed."""
 
 
 @dataclass
@@ -111,15 +115,16 @@ class _Connection(asyncio.Protocol):
         self.lost_at = 0.0
         self.blocked = asyncio.Event()
         """Set while the client does not read fast enough."""
-        self._number = len(server.connections)
+        self._number = 0
         self._buffer = b""
         self._loop = asyncio.get_running_loop()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._task: asyncio.Task[None] | None = None
-        server.connections.append(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._number = len(self.server.connections)
+        self.server.connections.append(self)
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(64 * 1024)
 
@@ -163,7 +168,8 @@ class _Connection(asyncio.Protocol):
             if isinstance(step, bytes):
                 self._transport.write(step)
                 self.sent += len(step)
-                await self._flowing.wait()
+                await asyncio.sleep(0)  # other tasks run too, however much there is to send
+                await (self.lost if self._transport.is_closing() else self._flowing).wait()
             elif isinstance(step, int | float):
                 await asyncio.sleep(step)
             else:
@@ -292,3 +298,13 @@ HELLO = (delta(role="assistant", content=""), delta(content="Hello"), delta(cont
 
 def error_body(message: str = "Something broke", kind: str = "server_error", code: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+KEY = "sk-test-0123456789abcdef"
+
+
+def config(server: RawServer, **settings: Any) -> WrapperConfig:
+    """OpenAI at this server, one attempt a call and no cache, unless said otherwise."""
+    provider = {name: settings.pop(name) for name in OpenAIConfig.__dataclass_fields__ if name in settings}
+    provider = {"api_key": KEY, "base_url": server.base_url, "max_retries": 0, **provider}
+    return WrapperConfig(openai=OpenAIConfig(**provider), **{"enable_caching": False, **settings})

@@ -53,7 +53,8 @@ async def answer(
     if not 200 <= response.status < 300:
         raise _rejected(response, body, clock)
     fold = Fold(target.dialect.read_usage).add_all(target.dialect.decoder().reply(body))
-    return Answer(whole(fold, target), _request_id(response.headers), waits.rate_limit(response.headers, clock.time()), body)
+    limit = waits.rate_limit(response.headers, clock.time())
+    return Answer(whole(fold, target), _request_id(response.headers), limit, body)
 
 
 def _watch(target: Target, limits: Limits, deadline: float) -> Watch:
@@ -64,21 +65,28 @@ def _watch(target: Target, limits: Limits, deadline: float) -> Watch:
 
 
 async def _body(response: HTTPResponse, watch: Watch, idle: float, deadline: float) -> bytes:
-    """The body to its end; of an error no more than we will look at. Each wait for bytes is at most `idle`."""
-    limit = MAX_REPLY_BYTES if response.status < 300 else MAX_ERROR_BYTES
+    """The body to its end; each wait for bytes is at most `idle`. Of an error no more than we will look at, and what
+    has come of it when its end does not come: the status alone says enough."""
+    failed = response.status >= 300
+    limit = MAX_ERROR_BYTES if failed else MAX_REPLY_BYTES
     now = asyncio.get_running_loop().time
     chunks: list[bytes] = []
     size = 0
     while True:
         if not response.arrived:
             watch.until(min(now() + idle, deadline))
-        chunk = await response.next_chunk()
+        try:
+            chunk = await response.next_chunk()
+        except LLMError:
+            if failed:
+                break
+            raise
         if not chunk:
             break
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
-            if limit is MAX_ERROR_BYTES:
+            if failed:
                 break
             raise LimitExceededError(
                 f"The reply has more than {limit:,} bytes, our limit; ask for a shorter answer.", code="reply_too_long"
@@ -125,6 +133,7 @@ class LiveStream:
         self._deadline = 0.0
         self._first_token_by = 0.0
         self._raw: list[bytes] | None = [] if keep_raw else None
+        self._failure: LLMError | None = None  # what ended the bytes before their end
         self._last_call: float | None = None  # set by the finish reason: when we stop waiting for what may follow
 
     async def open(self, transport: Transport, request: HTTPRequest, deadline: float) -> None:
@@ -143,17 +152,16 @@ class LiveStream:
 
     async def next(self) -> list[Event] | None:
         """The next events, at least one; None when the answer is complete."""
+        reader = self._reader
         while self._response is not None:
-            if self._reader.error is not None:
-                raise self._reader.error
+            if reader.error is not None:
+                raise reader.error
             chunk = await self._read(self._response)
             if self._raw is not None:
                 self._raw.append(chunk)
-            events = self._reader.feed(chunk) if chunk else self._reader.close()
-            if not chunk and not (self.fold.finished or self._reader.ended):
-                raise _cut(self._target)
-            if not chunk or self._reader.ended:
-                events += self._finish(closed=not chunk)
+            events = reader.feed(chunk) if chunk else self._end()
+            if reader.ended:
+                events += self._finish()
             if events:
                 return events
         return None
@@ -169,10 +177,10 @@ class LiveStream:
 
     def abort(self) -> None:
         """Closes the connection, whatever is still to come."""
-        self._watch.stop()
-        if self._response is not None:
-            self._response.abort()
-            self._response = None
+        response, self._response = self._response, None
+        self._watch.close()
+        if response is not None:
+            response.abort()
 
     async def _read(self, response: HTTPResponse) -> bytes:
         """The next bytes; b"" at the end. Once the model has finished, silence and a broken line are an end too."""
@@ -182,16 +190,21 @@ class LiveStream:
         watch.until(self._last_call or self._due())
         try:
             return await response.next_chunk()
-        except BrokenConnection as error:
-            if self._last_call is not None:
-                return b""
-            raise _cut(self._target, error) from None
-        except TimeoutError:
-            if self._last_call is not None:
-                return b""
-            raise
+        except (BrokenConnection, TimeoutError) as error:
+            if self._last_call is None:
+                self._failure = error if isinstance(error, TimeoutError) else _cut(self._target, error)
+            return b""
         finally:
             watch.rest()
+
+    def _end(self) -> list[Event]:
+        """The bytes have ended: what they left behind; unless the answer is whole, the next step is an error."""
+        reader = self._reader
+        events = reader.close(cut=self._failure is not None)
+        if reader.ended or self.fold.finished:
+            return events + self._finish()
+        reader.error = self._failure or _cut(self._target)
+        return events
 
     def _due(self) -> float:
         return min(self._first_token_by or self._now() + self._limits.idle, self._deadline)
@@ -207,12 +220,13 @@ class LiveStream:
             code="first_token_timeout",
         )
 
-    def _finish(self, *, closed: bool) -> list[Event]:
+    def _finish(self) -> list[Event]:
+        """The answer is whole: what the decoder held back. The connection is left to end by itself."""
         response, self._response = self._response, None
-        self._watch.stop()
+        self._watch.close()
         if response is not None:
             response.finish()
-        return [] if closed else self._reader.close()
+        return self._reader.close()
 
 
 def _too_late(target: Target) -> TimeoutError:

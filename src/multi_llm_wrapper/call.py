@@ -13,7 +13,7 @@ import msgspec
 
 from . import attempt, foreign, response
 from .dialects.shape import loads
-from .errors import GeneralError, LLMError, UnsupportedFeatureError, ValidationError
+from .errors import GeneralError, IncompleteStreamError, LLMError, UnsupportedFeatureError, ValidationError
 from .options import Options, Prompt, build_request, check_call
 from .parsed import parse
 from .policies.budget import Budget
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .wrapper import LLMWrapper
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
+SHORTEST_KEY = 6
+"""Shorter ones are no keys but placeholders, and may be part of any word."""
 DROPPABLE = ("temperature", "top_p", "stop", "seed", "reasoning_effort", "parallel_tool_calls")
 """Settings that may be left out without changing what is asked; tools, images and schemas are never dropped."""
 
@@ -141,17 +143,19 @@ class Call:
             began = self.begin_attempt()
             try:
                 answer = await self._attempt()
-            except LLMError as error:
-                wait = self.after_failure(error, began)
-                if wait is None:
-                    return self.failed(error)
-                await self.sleep(wait)
-            except Exception as error:
-                _log.exception("multi_llm_wrapper: unexpected %s", type(error).__name__)
-                return self.failed(unexpected(error))
-            else:
                 self.note(None, began, None)
                 return self.succeeded(answer.reply, answer.request_id, answer.rate_limit, raw=answer.raw)
+            except LLMError as failure:
+                error = failure
+            except Exception as failure:
+                error = unexpected(failure)
+            except BaseException:
+                self.cancelled(began)
+                raise
+            wait = self.after_failure(error, began)
+            if wait is None:
+                return self.failed(error)
+            await self.sleep(wait)
 
     async def _attempt(self) -> attempt.Answer:
         completion = self.wrapper.completion
@@ -174,6 +178,7 @@ class Call:
     def after_failure(self, error: LLMError, began: float, *, may_retry: bool = True) -> float | None:
         """Seconds to wait before the next attempt; None when this failure is the end."""
         error.provider, error.model = self.provider, self.model
+        error.message = self._without_key(error.message)
         wait = self.budget.wait_after(error, self.clock.monotonic()) if may_retry else None
         self.note(error, began, wait)
         return wait
@@ -189,6 +194,12 @@ class Call:
                 "wait": wait,
             }
         )
+
+    def _without_key(self, message: str) -> str:
+        """Whatever a provider or a foreign client says, it does not repeat the key through us."""
+        key = self.target.key
+        secret = key.reveal() if key is not None else ""
+        return message.replace(secret, "***") if len(secret) >= SHORTEST_KEY else message
 
     async def sleep(self, seconds: float) -> None:
         if not getattr(self.wrapper.completion, "instant", False):
@@ -248,13 +259,17 @@ class Call:
         )
 
     def abandoned(self, error: LLMError, began: float, partial: Reply | None, first_token: float | None) -> Response:
-        """The caller closed the stream: counted with what was reported, and no error of the provider's."""
+        """The caller closed the stream."""
+        self.cancelled(began, partial)
+        return response.failure(error, self._facts(None, None, first_token, None), partial)
+
+    def cancelled(self, began: float, partial: Reply | None = None) -> None:
+        """The caller gave up: counted with what was reported, and no error of the provider's."""
         if self.budget.attempts > len(self.details):
-            self.note(error, began, None)
-        facts = self._facts(None, None, first_token, None)
-        if facts.attempts:
-            self.wrapper.counts.success(facts.provider, partial.usage if partial else None, facts.response_time)
-        return response.failure(error, facts, partial)
+            self.note(_CANCELLED, began, None)
+        if self.details:
+            seconds = self.clock.monotonic() - self.started
+            self.wrapper.counts.success(self.provider, partial.usage if partial is not None else None, seconds)
 
     @property
     def budgeted(self) -> bool:
@@ -268,7 +283,12 @@ class Call:
         return self.wrapper.config.raise_on_error if wanted is None else wanted
 
 
+_CANCELLED = IncompleteStreamError("The caller gave up before the answer was complete.", code="closed")
+
+
 def unexpected(error: Exception) -> GeneralError:
+    """A mistake of ours as an error of the call; logged, since the response has no place for a traceback."""
+    _log.error("multi_llm_wrapper: unexpected %s", type(error).__name__, exc_info=error)
     return GeneralError(
         f"Something unexpected went wrong ({type(error).__name__}); the log has the traceback. Please report it.",
         code="unexpected",

@@ -176,7 +176,7 @@ def headers(name: str, value: Any) -> dict[str, str]:
 
 def choice(*allowed: str) -> Check:
     def check(name: str, value: Any) -> str:
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise refuse(name, f"is {shown(value)}", f"use {' or '.join(map(repr, allowed))}")
         return str(value)
 
@@ -241,7 +241,7 @@ _STORE = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 
 def near(word: str, known: Iterable[str]) -> str:
     """` (did you mean ...?)`, or nothing when nothing is near."""
-    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(word[:_SHOWN], list(known), n=3, cutoff=0.6)
     return f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
 
 

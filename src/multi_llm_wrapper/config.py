@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from . import checks
+from .providers.hosts import HOSTS
 from .providers.rows import ROWS
 from .secret import Secret
 
@@ -54,7 +55,7 @@ class _Dict(dict[Any, Any]):
 class _Checked:
     """Runs the check of a field, if there is one, on each assignment, and counts the change."""
 
-    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = {}
+    _checks: ClassVar[Mapping[str, checks.Check]] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = self._checks.get(name)
@@ -64,7 +65,7 @@ class _Checked:
                 value = check(place, value)
             elif not self._may_be_none(name):
                 raise checks.refuse(place, "is None", "give a value, or leave the field out to have the default")
-        if type(value) is dict:
+        if isinstance(value, dict) and not isinstance(value, _Dict):
             value = _Dict(value)
         if name in self.__dict__:
             Changes.count += 1
@@ -99,7 +100,9 @@ class Timeouts(_Checked):
     attempt: float | None = None
     total: float | None = None
 
-    _checks = dict.fromkeys(("connect", "first_token", "idle", "attempt", "total"), checks.positive)
+    _checks: ClassVar[Mapping[str, checks.Check]] = dict.fromkeys(
+        ("connect", "first_token", "idle", "attempt", "total"), checks.positive
+    )
 
 
 @dataclass
@@ -116,7 +119,7 @@ class ProviderConfig(_Checked):
     ca_file: str | None = None
     api_version: str | None = None
 
-    _checks = {
+    _checks: ClassVar[Mapping[str, checks.Check]] = {
         "api_key": checks.key,
         "base_url": checks.url,
         "model_map": checks.names,
@@ -134,7 +137,11 @@ class OpenAIConfig(ProviderConfig):
     organization_id: str | None = None
     project_id: str | None = None
 
-    _checks = {**ProviderConfig._checks, "organization_id": checks.token, "project_id": checks.token}
+    _checks: ClassVar[Mapping[str, checks.Check]] = {
+        **ProviderConfig._checks,
+        "organization_id": checks.token,
+        "project_id": checks.token,
+    }
 
 
 @dataclass
@@ -177,6 +184,7 @@ PROVIDER_CONFIGS: dict[str, type[ProviderConfig]] = {
     "gemini": GeminiConfig,
     "groq": GroqConfig,
     "perplexity": PerplexityConfig,
+    **{row.name: ProviderConfig for row in HOSTS},
 }
 """The `WrapperConfig` field of each known provider, and the class it takes."""
 
@@ -192,7 +200,7 @@ class Deployment(_Checked):
     base_url: str | None = None
     weight: float = 1.0
 
-    _checks = {
+    _checks: ClassVar[Mapping[str, checks.Check]] = {
         "provider": checks.token,
         "model": checks.token,
         "api_key": checks.key,
@@ -220,16 +228,36 @@ _SETTINGS: dict[str, tuple[Callable[[str], Any], Any]] = {
 """Settings that `MULTI_LLM_<NAME>` can give: how its text is read, and the default."""
 
 
+_WANTED = {float: "a number", int: "a whole number", checks.boolean: "1 or 0"}
+
+
 def _setting(name: str, environ: Mapping[str, str] | None = None) -> Any:
     read, default = _SETTINGS[name]
     variable = f"MULTI_LLM_{name.upper()}"
-    text = (os.environ if environ is None else environ).get(variable)
+    text = (os.environ if environ is None else environ).get(variable, "").strip()
     if not text:
         return default
+    place = f"WrapperConfig.{name}, set by the environment variable {variable},"
     try:
-        return read(text)
-    except ValueError as error:
-        raise ValueError(f"{variable}={text!r} cannot be used for WrapperConfig.{name}: {error}.") from None
+        value = read(text)
+    except ValueError:
+        raise checks.refuse(place, f"is {checks.shown(text)}", f"give {_WANTED[read]}") from None
+    value = WrapperConfig._checks[name](place, value)
+    return FromEnvironment(value) if read is float else value
+
+
+class FromEnvironment(float):
+    """A number that the environment gave: what the program says goes before it."""
+
+
+def _providers(name: str, value: Any) -> Any:
+    checks.by_name(OpenAICompatibleConfig)(name, value)
+    for provider in value:
+        if provider in ROWS or provider in PROVIDER_CONFIGS:
+            raise checks.refuse(name, f"has {provider!r}, a known provider", "use the field of that name")
+        if "/" in provider:
+            raise checks.refuse(name, f"has the name {provider!r}", "leave the slash out")
+    return value
 
 
 def _from_env(name: str) -> Any:
@@ -262,9 +290,35 @@ class WrapperConfig(_Checked):
     gemini: GeminiConfig | None = None
     groq: GroqConfig | None = None
     perplexity: PerplexityConfig | None = None
+    mistral: ProviderConfig | None = None
+    deepseek: ProviderConfig | None = None
+    xai: ProviderConfig | None = None
+    moonshot: ProviderConfig | None = None
+    zai: ProviderConfig | None = None
+    cohere: ProviderConfig | None = None
+    minimax: ProviderConfig | None = None
+    dashscope: ProviderConfig | None = None
+    azure: ProviderConfig | None = None
+    openrouter: ProviderConfig | None = None
+    vercel: ProviderConfig | None = None
+    huggingface: ProviderConfig | None = None
+    together: ProviderConfig | None = None
+    fireworks: ProviderConfig | None = None
+    cerebras: ProviderConfig | None = None
+    sambanova: ProviderConfig | None = None
+    nvidia: ProviderConfig | None = None
+    deepinfra: ProviderConfig | None = None
+    novita: ProviderConfig | None = None
+    nebius: ProviderConfig | None = None
+    baseten: ProviderConfig | None = None
+    siliconflow: ProviderConfig | None = None
+    scaleway: ProviderConfig | None = None
+    ollama: ProviderConfig | None = None
+    vllm: ProviderConfig | None = None
+    lmstudio: ProviderConfig | None = None
     providers: dict[str, OpenAICompatibleConfig] = field(default_factory=dict)
 
-    _checks = {
+    _checks: ClassVar[Mapping[str, checks.Check]] = {
         "default_model": checks.token,
         "default_provider": checks.token,
         "timeout_seconds": checks.positive,
@@ -274,28 +328,29 @@ class WrapperConfig(_Checked):
         "raise_on_error": checks.flag,
         "drop_unsupported": checks.flag,
         "backend": checks.choice("native", "litellm"),
-        "fallbacks": checks.mapping,
-        "deployments": checks.mapping,
+        "fallbacks": checks.lists_by_name(str),
+        "deployments": checks.lists_by_name(Deployment),
         "on_interrupt": checks.choice("error", "restart"),
         "hedge_after": checks.positive,
         "max_concurrency": checks.at_least_one,
+        "cache": checks.store("cache", "memory"),
         "cache_ttl": checks.positive,
+        "ledger": checks.store("ledger"),
         **{name: checks.instance(kind) for name, kind in PROVIDER_CONFIGS.items()},
-        "providers": checks.instances(OpenAICompatibleConfig),
+        "providers": _providers,
     }
 
     def __post_init__(self) -> None:
-        known = set(PROVIDER_CONFIGS) | set(self.providers) | set(ROWS)
-        if self.default_provider is not None and self.default_provider not in known:
-            raise ValueError(
-                f"WrapperConfig.default_provider: {self.default_provider!r} is no known provider"
-                f"{checks.near(self.default_provider, known)}; known are {', '.join(sorted(known))}."
-            )
-        for name in self.providers:
-            if name in ROWS or name in PROVIDER_CONFIGS:
-                raise ValueError(f"WrapperConfig.providers: {name!r} is a known provider; use the field of that name.")
-            if "/" in name or not name.strip():
-                raise ValueError(f"WrapperConfig.providers: {name!r} cannot be a provider's name (no slash, not empty).")
+        _check_default_provider(self.default_provider, self.providers)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "default_provider" and "providers" in self.__dict__:
+            _check_default_provider(value, self.providers)
+        super().__setattr__(name, value)
+
+    def check(self) -> None:
+        super().check()
+        _check_default_provider(self.default_provider, self.providers)
 
     def provider(self, name: str) -> ProviderConfig | None:
         """The configuration given for a provider, if any."""
@@ -317,12 +372,25 @@ class WrapperConfig(_Checked):
         """
         environ = {**checks.dotenv(Path(dotenv)), **os.environ} if dotenv is not None else dict(os.environ)
         given = {name: _setting(name, environ) for name in _SETTINGS}
-        for name, kind in PROVIDER_CONFIGS.items():
-            row = ROWS.get(name)
-            key = next((environ[v] for v in row.key_env if environ.get(v)), None) if row else None
-            if row is not None and key:
-                url = next((environ[v] for v in row.base_url_env if environ.get(v)), None)
-                given[name] = kind(api_key=key, base_url=url)
+        for name, row in ROWS.items():
+            key, url = first_set(environ, row.key_env), first_set(environ, row.base_url_env)
+            if key or url:
+                version = first_set(environ, row.version_env)
+                given[name] = PROVIDER_CONFIGS[name](api_key=key, base_url=url, api_version=version)
         return cls(**given)
 
 
+def first_set(environ: Mapping[str, str], variables: Iterable[str]) -> str | None:
+    """The value of the first of these variables that has one; blanks around it are not part of it."""
+    return next((value for name in variables if (value := environ.get(name, "").strip())), None)
+
+
+def _check_default_provider(name: Any, providers: Mapping[str, Any]) -> None:
+    known = sorted({*PROVIDER_CONFIGS, *providers, *ROWS})
+    if name is not None and name not in known:
+        hint = checks.near(name, known) if isinstance(name, str) else ""
+        raise checks.refuse(
+            "WrapperConfig.default_provider",
+            f"is {checks.shown(name)}, which is no known provider{hint}",
+            f"known are {', '.join(known)}",
+        )

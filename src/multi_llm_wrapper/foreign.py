@@ -15,7 +15,16 @@ import msgspec
 
 from . import dialects
 from .attempt import Answer, whole
-from .errors import ConnectionError, GeneralError, LLMError, MalformedResponseError, TimeoutError
+from .errors import (
+    ConnectionError,
+    ContentFilterError,
+    ContextLengthError,
+    GeneralError,
+    LLMError,
+    MalformedResponseError,
+    QuotaExceededError,
+    TimeoutError,
+)
 from .fold import Fold
 from .options import Options
 
@@ -38,10 +47,20 @@ async def answer(completion: Completion, call: Call, deadline: float) -> Answer:
         raise
     except Exception as error:
         raise classify(error, call) from error
-    body = msgspec.json.encode(plain(result))
+    body = _json(plain(result))
     dialect = dialects.get("openai_chat")
     fold = Fold(dialect.read_usage).add_all(dialect.decoder().reply(body))
     return Answer(whole(fold, call.target), raw=body)
+
+
+def _json(completion: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(completion)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MalformedResponseError(
+            f"The completion cannot be written as JSON ({error}); return an OpenAI-shaped dict.",
+            code="unexpected_shape",
+        ) from None
 
 
 def arguments(call: Call, deadline: float) -> dict[str, Any]:
@@ -69,7 +88,16 @@ _KEY_HEADERS = frozenset(("authorization", "x-api-key", "x-goog-api-key", "api-k
 # --- objects to JSON --------------------------------------------------------------------------------------------
 
 _CHOICE = ("index", "finish_reason", "message", "logprobs")
-_MESSAGE = ("role", "content", "tool_calls", "function_call", "refusal", "reasoning_content", "reasoning", "annotations")
+_MESSAGE = (
+    "role",
+    "content",
+    "tool_calls",
+    "function_call",
+    "refusal",
+    "reasoning_content",
+    "reasoning",
+    "annotations",
+)
 _DETAILS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens", "audio_tokens")
 _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details")
 _TOP = ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "error")
@@ -92,11 +120,11 @@ def plain(result: Any) -> dict[str, Any]:
     """An OpenAI-shaped dict of whatever came: a dict, a pydantic model, or any object with those attributes (a
     `MagicMock` has every attribute, so only values of plain types count)."""
     if isinstance(result, Mapping):
-        return dict(_clean(result))
+        return _clean(result)
     dump = getattr(result, "model_dump", None)
     dumped = dump() if callable(dump) else None
     if isinstance(dumped, dict):
-        return dict(_clean(dumped))
+        return _clean(dumped)
     if not isinstance(getattr(result, "choices", None), list):
         raise MalformedResponseError(
             f"The completion is a {type(result).__name__} without a list of choices; return an OpenAI-shaped dict.",
@@ -121,52 +149,59 @@ def _value(value: Any, name: str) -> Any:
     return (_read(value, names) or None) if names is not None else None
 
 
-def _clean(value: Any) -> Any:
-    """The same with everything JSON cannot hold read as an object of its name, or left out."""
-    if isinstance(value, Mapping):
-        return {
-            str(k): _clean(v) if isinstance(v, Mapping | list | tuple) else _value(v, str(k)) for k, v in value.items()
-        }
-    return [_clean(v) if isinstance(v, Mapping | list | tuple) else v for v in value]
+def _clean(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """The same with everything JSON cannot hold read as an object of its name, or None."""
+    return {str(k): _value(v, str(k)) for k, v in value.items()}
 
 
 # --- exceptions to classes --------------------------------------------------------------------------------------
 
-_CLASS_STATUS = {
+_CLASSES: dict[str, int | type[LLMError]] = {
+    "ContextWindowExceededError": ContextLengthError,
+    "ContentPolicyViolationError": ContentFilterError,
+    "ContentFilterFinishReasonError": ContentFilterError,
+    "BudgetExceededError": QuotaExceededError,
+    "APITimeoutError": 408,
+    "Timeout": 408,
+    "APIConnectionError": ConnectionError,
     "AuthenticationError": 401,
     "PermissionDeniedError": 403,
     "NotFoundError": 404,
-    "BadRequestError": 400,
-    "InvalidRequestError": 400,
     "UnprocessableEntityError": 422,
     "RateLimitError": 429,
     "InternalServerError": 500,
     "BadGatewayError": 502,
     "ServiceUnavailableError": 503,
-    "APIConnectionError": 0,
-    "Timeout": 408,
-    "APITimeoutError": 408,
+    "InvalidRequestError": 400,
+    "BadRequestError": 400,
 }
-"""The exception classes of litellm and the vendors' SDKs, as the status they stand for (0: no connection)."""
+"""The exception classes of litellm and the vendors' SDKs: the class they mean, or the status they stand for."""
 
 
 def classify(error: Exception, call: Call) -> LLMError:
-    """The class of a foreign exception: by its own class, then by the status it carries; never by its text."""
+    """The class of a foreign exception: by its own class or the nearest above it, then by the status it carries;
+    never by its text."""
     name = type(error).__name__
     if isinstance(error, builtins.TimeoutError):
         return TimeoutError(f"{call.provider} did not answer in time ({name}).", code="attempt_timeout")
-    if isinstance(error, builtins.ConnectionError) or _CLASS_STATUS.get(name) == 0:
+    known = next((_CLASSES[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _CLASSES), None)
+    if isinstance(error, builtins.ConnectionError) or known is ConnectionError:
         return ConnectionError(f"{call.provider} could not be reached ({name}: {error}).", code=name)
     status = getattr(error, "status_code", None)
-    if not isinstance(status, int) or isinstance(status, bool):
-        status = _CLASS_STATUS.get(name)
-    if not status:
+    if not isinstance(status, int) or not 300 <= status <= 599:
+        status = known if isinstance(known, int) else None
+    if isinstance(known, type):
+        return known(f"{call.provider} refused the request ({name}: {error}).", status_code=status, code=name)
+    if status is None:
         return GeneralError(f"{call.provider} failed ({name}: {error}).", code=name)
-    from .dialects import failures
+    return _by_status(error, status, call.clock.time())
 
-    response = getattr(error, "response", None)
-    headers = getattr(response, "headers", None)
+
+def _by_status(error: Exception, status: int, now: float) -> LLMError:
+    from .dialects import failures  # at the first failure: importing it takes time that no good answer needs
+
+    headers = getattr(getattr(error, "response", None), "headers", None)
     lowered = {str(k).lower(): str(v) for k, v in headers.items()} if isinstance(headers, Mapping) else {}
     code = getattr(error, "code", None)
     body = msgspec.json.encode({"error": {"message": str(error), "code": code if isinstance(code, str) else None}})
-    return failures.classify(status, lowered, body, call.clock.time())
+    return failures.classify(status, lowered, body, now)

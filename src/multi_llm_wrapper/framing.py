@@ -15,6 +15,11 @@ from .transport.base import MAX_REPLY_BYTES
 from .types import Event
 
 _WHITESPACE = b" \t\r\n"
+_FIELDS = (b":", b"data:", b"event:", b"id:", b"retry:")
+_HEAD = 320
+"""Bytes of a reply that is no event stream which are looked at for the message."""
+_HEAD = 320
+"""Bytes of the beginning that are kept for the message that says what came in place of a stream."""
 
 
 class StreamReader:
@@ -23,7 +28,7 @@ class StreamReader:
     `ended` is True when the provider's end marker has come; `close()` is for the end of the bytes.
     """
 
-    __slots__ = ("_decoder", "_head", "_parser", "_seen", "_size", "_whole", "error", "fold")
+    __slots__ = ("_closed", "_decoder", "_head", "_parser", "_read", "_seen", "_size", "_whole", "error", "fold")
 
     def __init__(self, decoder: Decoder, fold: Fold) -> None:
         self.fold = fold
@@ -32,13 +37,15 @@ class StreamReader:
         self._decoder = decoder
         self._parser: SSEParser | None = None
         self._whole: list[bytes] | None = None
-        self._head = b""
+        self._head = b""  # how the reply began, as long as it may be no event stream
         self._seen = False
+        self._closed = False
+        self._read = False  # as one body
         self._size = 0
 
     @property
     def ended(self) -> bool:
-        return self._decoder.ended
+        return self._read or self._decoder.ended
 
     def feed(self, chunk: bytes) -> list[Event]:
         self._size += len(chunk)
@@ -48,20 +55,37 @@ class StreamReader:
                 code="reply_too_long",
             )
         if self._parser is not None:
+            if not self._seen:
+                self._head = (self._head + chunk)[:_HEAD]
             return self._decode(self._parser.feed(chunk))
         if self._whole is not None:
             self._whole.append(chunk)
             return []
         return self._begin(chunk)
 
-    def close(self) -> list[Event]:
-        """No more bytes will come: what is left, and what the decoder held back."""
-        if self._whole is not None:
+    def close(self, *, cut: bool = False) -> list[Event]:
+        """No more bytes will come: what is left, and what the decoder held back; harmless when repeated. After a `cut`
+        an event or a body without its end counts for nothing."""
+        if self._closed:
+            return []
+        self._closed = True
+        if self._whole is not None and not cut:
+            self._read = True
             return self._add(self._decoder.reply(b"".join(self._whole)))
-        events = self._decode(self._parser.close()) if self._parser is not None else []
-        if self._parser is not None and not self._seen and self._head:
-            raise _no_stream(self._head)
+        events = [] if cut else self._last_event()
         return events + self._add(self._decoder.close())
+
+    def _last_event(self) -> list[Event]:
+        """Some hosts leave out the last blank line; but if the event is no JSON, it was cut in the middle."""
+        if self._parser is None:
+            return []
+        try:
+            events = self._decode(self._parser.close())
+        except MalformedResponseError:
+            return []
+        if not self._seen and not self._head.startswith(_FIELDS):
+            raise _no_stream(self._head)
+        return events
 
     def _begin(self, chunk: bytes) -> list[Event]:
         chunk = chunk.lstrip(_WHITESPACE)
@@ -72,7 +96,7 @@ class StreamReader:
             return []
         if chunk[:1] == b"<":
             raise _no_stream(chunk)
-        self._head = chunk[:320]
+        self._head = chunk[:_HEAD]
         self._parser = SSEParser()
         return self._decode(self._parser.feed(chunk))
 

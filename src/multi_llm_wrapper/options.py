@@ -6,14 +6,14 @@ and the remedy, and nothing is sent.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict
 
 import msgspec
 
-from .checks import MAX_RETRIES
+from . import checks
+from .checks import MAX_RETRIES, shown
 from .config import Timeouts
 from .errors import ValidationError
 from .secret import Secret
@@ -23,8 +23,11 @@ from .types import (
     JSONSchema,
     Message,
     NamedTool,
+    Part,
     SystemMessage,
+    TextPart,
     Tool,
+    ToolChoice,
     ToolMessage,
     UserMessage,
 )
@@ -67,7 +70,8 @@ KNOWN = frozenset(Options.__annotations__)
 
 _MESSAGES = list[Message]
 _TOOLS = list[Tool]
-_PATH = re.compile(r" - at `(.+?)`$")
+_PATH = re.compile(r" - at (?:`key` in )?`\$(.*)`$")
+_NOT_IN_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
 def check_names(options: Mapping[str, Any]) -> None:
@@ -90,10 +94,20 @@ def build_request(prompt: Prompt, model: str, options: Options, *, stream: bool)
     if system is not None:
         if not isinstance(system, str):
             raise _bad("system", f"is a {type(system).__name__}", "give a text")
-        request.messages = [SystemMessage(system), *request.messages]
-    if isinstance(request.tool_choice, NamedTool | str) and request.tool_choice != "none" and not request.tools:
-        raise _bad("tool_choice", "is given without tools", "give tools, or leave tool_choice out")
+        request.messages = [SystemMessage(str.__str__(system)), *request.messages]
+    if request.tool_choice is not None:
+        _check_choice(request.tool_choice, request.tools or [])
     return request
+
+
+def _check_choice(choice: ToolChoice, tools: list[Tool]) -> None:
+    if choice != "none" and not tools:
+        raise _bad("tool_choice", "is given without tools", "give tools, or leave tool_choice out")
+    names = [tool.function.name for tool in tools]
+    if isinstance(choice, NamedTool) and choice.function.name not in names:
+        raise _bad(
+            "tool_choice", f"names {shown(choice.function.name)}, which is not in tools", f"name one of {shown(names)}"
+        )
 
 
 def check_call(options: Options) -> None:
@@ -111,7 +125,7 @@ def _messages(prompt: Prompt) -> list[Message]:
     if isinstance(prompt, str):
         if not prompt.strip():
             raise _bad("prompt", "is empty", "give a text or a list of messages")
-        return [UserMessage(prompt)]
+        return [UserMessage(str.__str__(prompt))]  # of an enum or a markup class the text alone, as JSON has it
     if not isinstance(prompt, list):
         raise _bad("prompt", f"is a {type(prompt).__name__}", "give a text or a list of messages")
     if not prompt:
@@ -124,17 +138,8 @@ def _messages(prompt: Prompt) -> list[Message]:
 def _convert_messages(prompt: list[Any]) -> list[Message]:
     try:
         return msgspec.convert(prompt, _MESSAGES)
-    except (msgspec.ValidationError, TypeError) as error:
+    except (msgspec.ValidationError, TypeError, RecursionError) as error:
         raise _bad_place("messages", error) from None
-
-
-_KNOWN_KEYS: dict[str, frozenset[str]] = {
-    "system": frozenset(("role", "content", "name")),
-    "developer": frozenset(("role", "content", "name")),
-    "user": frozenset(("role", "content", "name")),
-    "assistant": frozenset(("role", "content", "name", "tool_calls", "provider_data")),
-    "tool": frozenset(("role", "content", "name", "tool_call_id")),
-}
 
 
 def _check_conversation(messages: list[Message]) -> None:
@@ -142,7 +147,7 @@ def _check_conversation(messages: list[Message]) -> None:
     calls: set[str] = set()
     said = False
     for i, message in enumerate(messages):
-        said = said or bool(message.content) or isinstance(message, ToolMessage)
+        said = said or _says(message.content) or isinstance(message, ToolMessage)
         if isinstance(message, AssistantMessage):
             if message.tool_calls:
                 calls.update(call.id for call in message.tool_calls)
@@ -152,11 +157,18 @@ def _check_conversation(messages: list[Message]) -> None:
         elif isinstance(message, ToolMessage) and message.tool_call_id not in calls:
             raise _bad(
                 f"messages[{i}].tool_call_id",
-                f"is {message.tool_call_id!r}, which no assistant message before it called",
+                f"is {shown(message.tool_call_id)}, which no assistant message before it called",
                 "put the assistant message with that tool call before its result (response.to_message() gives it)",
             )
     if not said:
         raise _bad("messages", "have no content", "give at least one message with a text")
+
+
+def _says(content: str | Sequence[Part] | None) -> bool:
+    """Whether there is an image, or text that is not blank."""
+    if content is None or isinstance(content, str):
+        return bool(content and content.strip())
+    return any(not isinstance(part, TextPart) or part.text.strip() for part in content)
 
 
 # --- values -----------------------------------------------------------------------------------------------------
@@ -170,9 +182,9 @@ def _bad_place(name: str, error: Exception) -> ValidationError:
     """msgspec says `... - at `$[0].role``; we say `messages[0].role ...`."""
     text = str(error)
     match = _PATH.search(text)
-    place = name + match[1].removeprefix("$") if match else name
+    place = name + match[1] if match else name
     problem = (text[: match.start()] if match else text).rstrip(".")
-    remedy = _SHAPES[name]
+    remedy = _SHAPES[name.partition(".")[0]]
     return _bad(place, f"is wrong: {problem[:1].lower()}{problem[1:]}", remedy)
 
 
@@ -190,30 +202,32 @@ def _tools(name: str, value: Any) -> list[Tool] | None:
         raise _bad(name, f"is a {type(value).__name__}", _SHAPES[name])
     try:
         tools = msgspec.convert(value, _TOOLS)
-    except (msgspec.ValidationError, TypeError) as error:
+    except (msgspec.ValidationError, TypeError, RecursionError) as error:
         raise _bad_place(name, error) from None
     names = [tool.function.name for tool in tools]
     for i, function in enumerate(names):
         if not function:
             raise _bad(f"tools[{i}].function.name", "is empty", "name the function")
         if function in names[:i]:
-            raise _bad(f"tools[{i}].function.name", f"is {function!r} a second time", "give each function its own name")
+            raise _bad(
+                f"tools[{i}].function.name", f"is {shown(function)} a second time", "give each function its own name"
+            )
     return tools or None
 
 
 def _tool_choice(name: str, value: Any) -> Any:
-    if value in ("auto", "none", "required"):
+    if isinstance(value, str) and value in ("auto", "none", "required"):
         return value
     try:
         return msgspec.convert(value, NamedTool)
-    except (msgspec.ValidationError, TypeError):
-        raise _bad(name, f"is {value!r}", _SHAPES[name]) from None
+    except (msgspec.ValidationError, TypeError, RecursionError):
+        raise _bad(name, f"is {shown(value)}", _SHAPES[name]) from None
 
 
 def response_schema(value: Any) -> JSONSchema | None:
     """`response_format` in any of its forms as a schema; None when it asks for plain text."""
     if hasattr(value, "model_json_schema"):
-        return JSONSchema(schema=value.model_json_schema(), name=getattr(value, "__name__", "response"))
+        return _schema_of(value)
     if not isinstance(value, dict):
         raise _bad("response_format", f"is a {type(value).__name__}", _SHAPES["response_format"])
     kind = value.get("type")
@@ -224,9 +238,20 @@ def response_schema(value: Any) -> JSONSchema | None:
     if kind == "json_schema":
         try:
             return msgspec.convert(value.get("json_schema"), JSONSchema)
-        except msgspec.ValidationError as error:
-            raise _bad_place("response_format", error) from None
+        except (msgspec.ValidationError, TypeError, RecursionError) as error:
+            raise _bad_place("response_format.json_schema", error) from None
     return JSONSchema(schema=value)
+
+
+def _schema_of(kind: Any) -> JSONSchema:
+    try:
+        schema = kind.model_json_schema()
+    except Exception as error:
+        raise _bad("response_format", f"has no JSON schema ({error})", "use types that JSON can hold") from None
+    if not isinstance(schema, dict):
+        raise _bad("response_format", "has no dict from model_json_schema()", _SHAPES["response_format"])
+    name = _NOT_IN_NAME.sub("_", getattr(kind, "__name__", "response"))  # `Box[int]` is a name in Python alone
+    return JSONSchema(schema=schema, name=name[:64])
 
 
 def _schema(name: str, value: Any) -> JSONSchema | None:
@@ -236,7 +261,7 @@ def _schema(name: str, value: Any) -> JSONSchema | None:
 def _number(low: float, high: float) -> Any:
     def check(name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise _bad(name, f"is {value!r}", f"give a number from {low:g} to {high:g}")
+            raise _bad(name, f"is {shown(value)}", f"give a number from {low:g} to {high:g}")
         return value
 
     return check
@@ -245,34 +270,35 @@ def _number(low: float, high: float) -> Any:
 def _whole(low: int, high: int) -> Any:
     def check(name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise _bad(name, f"is {value!r}", f"give a whole number from {low} to {high}")
+            raise _bad(name, f"is {shown(value)}", f"give a whole number from {low} to {high}")
         return value
 
     return check
 
 
 def _seconds(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise _bad(name, f"is {value!r}", "give seconds as a number greater than 0")
-    return float(value)
+    number = checks.seconds(value)
+    if number is None:
+        raise _bad(name, f"is {shown(value)}", "give seconds as a number greater than 0")
+    return number
 
 
 def _word(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise _bad(name, f"is {value!r}", "give a text")
+        raise _bad(name, f"is {shown(value)}", "give a text")
     return value
 
 
 def _stop(name: str, value: Any) -> list[str] | None:
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list) or not all(isinstance(v, str) and v for v in values):
-        raise _bad(name, f"is {value!r}", "give a text or a list of texts, none empty")
+        raise _bad(name, f"is {shown(value)}", "give a text or a list of texts, none empty")
     return values or None
 
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _bad(name, f"is {value!r}", "give True or False")
+        raise _bad(name, f"is {shown(value)}", "give True or False")
     return value
 
 
@@ -283,19 +309,15 @@ def _texts(name: str, value: Any) -> dict[str, str]:
 
 
 def _headers(name: str, value: Any) -> dict[str, str]:
-    from .checks import headers
-
     try:
-        return headers(name, value)
+        return checks.headers(name, value)
     except ValueError as error:
         raise ValidationError(str(error), code="invalid_input", rejected_by="client") from None
 
 
 def _key(name: str, value: Any) -> Secret:
-    from .checks import key
-
     try:
-        return key(name, value)
+        return checks.key(name, value)
     except ValueError as error:
         raise ValidationError(str(error), code="invalid_input", rejected_by="client") from None
 
@@ -313,20 +335,20 @@ def _timeouts(name: str, value: Any) -> Timeouts:
 
 
 def _cache(name: str, value: Any) -> Any:
-    if not isinstance(value, bool) and value != "refresh":
-        raise _bad(name, f"is {value!r}", 'give True, False or "refresh"')
+    if not isinstance(value, bool) and not (isinstance(value, str) and value == "refresh"):
+        raise _bad(name, f"is {shown(value)}", 'give True, False or "refresh"')
     return value
 
 
 def _fallbacks(name: str, value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
-        raise _bad(name, f"is {value!r}", "give a list of model names")
+        raise _bad(name, f"is {shown(value)}", "give a list of model names")
     return value
 
 
 def _on_interrupt(name: str, value: Any) -> str:
-    if value not in ("error", "restart"):
-        raise _bad(name, f"is {value!r}", 'give "error" or "restart"')
+    if not isinstance(value, str) or value not in ("error", "restart"):
+        raise _bad(name, f"is {shown(value)}", 'give "error" or "restart"')
     return str(value)
 
 

@@ -23,9 +23,10 @@ def parse(wanted: Any, content: str) -> Any:
 
 
 def _instance(kind: type[Any], value: Any) -> Any:
-    """By pydantic's `model_validate` where the class has it, else by keyword."""
+    """By pydantic's `model_validate` where the class has it, else by keyword; whatever the class raises, it did not
+    match."""
     try:
         validate = getattr(kind, "model_validate", None)
         return validate(value) if validate is not None else kind(**value)
-    except (TypeError, ValueError):
+    except Exception:
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from msgspec import Struct
 
 from . import checks, dialects
-from .config import PROVIDER_CONFIGS, Changes, ProviderConfig, Timeouts, WrapperConfig
+from .config import PROVIDER_CONFIGS, Changes, FromEnvironment, ProviderConfig, Timeouts, WrapperConfig, first_set
 from .dialects.base import Dialect, Profile, Quirks
 from .errors import AuthError, UnsupportedFeatureError, ValidationError
 from .options import Options
@@ -48,6 +50,10 @@ class Target(Struct, frozen=True):
     proxy: str | None = None
     ca_file: str | None = None
 
+    def __repr__(self) -> str:
+        """Without the headers: the key is in them."""
+        return f"Target({self.provider}/{self.model} at {self.base_url})"
+
 
 class Router:
     """Decides by the rules of the contract which provider a model name means. A change of the configuration counts
@@ -62,13 +68,12 @@ class Router:
     def configured(self) -> list[str]:
         """Providers with a configuration, or with a key in the environment."""
         names = list(self._config.configured())
-        return names + [n for n, row in ROWS.items() if n not in names and self._first(row.key_env)]
+        return names + [n for n, row in ROWS.items() if n not in names and first_set(self._environ, row.key_env)]
 
     def target(self, model: str | None, options: Options) -> Target:
         """Raises `ValidationError` for a model that is nowhere, `AuthError` without a key."""
         if self._changes != Changes.count or len(self._targets) > MAX_KEPT:
-            self._targets.clear()
-            self._changes = Changes.count
+            self._start_anew()
         if options and not _CHANGE_TARGET.isdisjoint(options):
             return self._resolve(model, options)
         try:
@@ -78,6 +83,15 @@ class Router:
             return target
         except TypeError:  # an unhashable model: `decide` says what is wrong with it
             return self._resolve(model, options)
+
+    def _start_anew(self) -> None:
+        self._targets.clear()
+        self._changes = -1
+        try:
+            self._config.check()
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid_config", rejected_by="client") from None
+        self._changes = Changes.count
 
     def _resolve(self, model: str | None, options: Options) -> Target:
         provider, name = self.decide(model)
@@ -92,7 +106,7 @@ class Router:
             provider=provider,
             model=name,
             dialect=dialects.get(row.dialect),
-            base_url=self._base_url(row, given),
+            base_url=_address(self._base_url(row, given), row, name, self._version(row, given)),
             headers=headers,
             key=key,
             profile=profile_of(name),
@@ -105,17 +119,22 @@ class Router:
 
     def decide(self, model: str | None) -> tuple[str, str]:
         """(provider, model name there)."""
+        if self._changes != Changes.count:
+            self._start_anew()
         config = self._config
         default = config.default_model
         wanted = default if model is None else model
         if wanted is None:
             raise _invalid("model is not given", 'name one, as in query(prompt, model="gpt-4o"), or set default_model')
-        if not isinstance(wanted, str) or not wanted.strip() or any(c.isspace() for c in wanted):
-            raise _invalid(f"model is {wanted!r}", 'give a model name such as "gpt-4o"')
+        if not isinstance(wanted, str):
+            raise _invalid(f"model is {checks.shown(wanted)}", 'give a model name such as "gpt-4o"')
+        wanted = str.__str__(wanted)  # of an enum its value, which is all that can be sent
         for provider, given in config.configured().items():
             mapped = given.model_map.get(wanted)
             if mapped is not None:
                 return provider, mapped
+        if not wanted or any(c.isspace() for c in wanted):
+            raise _invalid(f"model is {checks.shown(wanted)}", 'give a model name such as "gpt-4o"')
         head, slash, rest = wanted.partition("/")
         if slash and rest and self._known(head):
             there = config.provider(head)
@@ -133,9 +152,10 @@ class Router:
         """Precedence: call > provider > wrapper > default; at one level `timeout` beats `timeouts.total`."""
         config = self._config
         call, wrapper = options.get("timeouts") or NO_LIMITS, config.timeouts or NO_LIMITS
-        total = (
-            options.get("timeout") or call.total or given.timeout_seconds or config.timeout_seconds or wrapper.total
-        )
+        seconds = config.timeout_seconds
+        if isinstance(seconds, FromEnvironment):
+            seconds = wrapper.total or seconds
+        total = options.get("timeout") or call.total or given.timeout_seconds or seconds or wrapper.total
         return Limits(
             connect=call.connect or wrapper.connect or 10.0,
             first_token=call.first_token or wrapper.first_token or 120.0,
@@ -160,27 +180,29 @@ class Router:
         if provider in self._config.providers:
             return _COMPATIBLE
         raise UnsupportedFeatureError(
-            f"{provider} retired its chat-completions API; its new one is not supported yet. "
-            "Reach the model through another provider, such as openrouter.",
+            f"{provider} retired its chat-completions API; its new one comes with the Responses dialect, which is not "
+            "there yet. Reach the model through another provider, such as openrouter.",
             code="provider",
             rejected_by="client",
         )
 
-    def _key(
-        self, row: ProviderRow, given: ProviderConfig, options: Options, headers: dict[str, str]
-    ) -> Secret | None:
-        called = options.get("api_key")
+    def _key(self, row: ProviderRow, given: ProviderConfig, options: Options, headers: dict[str, str]) -> Secret | None:
+        called, header = options.get("api_key"), row.auth[0]
         if called:
             return called if isinstance(called, Secret) else Secret(called)
+        if any(name.lower() == header for name in options.get("extra_headers") or ()):
+            return None
         if given.api_key:
             return given.api_key if isinstance(given.api_key, Secret) else Secret(given.api_key)
-        found = self._first(row.key_env)
+        if header in headers:
+            return None
+        found = first_set(self._environ, row.key_env)
         if found:
             try:
                 return checks.key(f"The environment variable {' or '.join(row.key_env)}", found)
             except ValueError as error:
                 raise AuthError(str(error), code="bad_key", rejected_by="client") from None
-        if row.key_required and row.auth[0] not in headers:
+        if row.key_required:
             variables = " or ".join(row.key_env)
             raise AuthError(
                 f"There is no API key for {row.name}; set {variables} in the environment or give "
@@ -193,7 +215,14 @@ class Router:
     def _base_url(self, row: ProviderRow, given: ProviderConfig) -> str:
         if given.base_url is not None:
             return given.base_url
-        found = self._first(row.base_url_env)
+        found = first_set(self._environ, row.base_url_env)
+        if found is None and row.own_address:
+            raise _invalid(
+                f"{row.name} is asked at an address of your own, and none is given",
+                f"set {' or '.join(row.base_url_env)} in the environment or give WrapperConfig({row.name}="
+                f'{PROVIDER_CONFIGS[row.name].__name__}(base_url="{row.base_url}"))',
+                code="missing_base_url",
+            )
         if found is None:
             return row.base_url
         try:
@@ -201,32 +230,45 @@ class Router:
         except ValueError as error:
             raise ValidationError(str(error), code="invalid_input", rejected_by="client") from None
 
-    def _first(self, variables: tuple[str, ...]) -> str | None:
-        for variable in variables:
-            value = self._environ.get(variable)
-            if value:
-                return value.strip()
-        return None
+    def _version(self, row: ProviderRow, given: ProviderConfig) -> str | None:
+        return given.api_version or first_set(self._environ, row.version_env) or row.version
 
     def _unknown(self, model: str) -> ValidationError:
         maps = [name for given in self._config.configured().values() for name in given.model_map]
         families = [family.rstrip("-") for row in ROWS.values() for family in row.families]
         names = [*ROWS, *self._config.providers]
-        hint = checks.near(model, maps) or checks.near(model.partition("/")[0], names) or checks.near(
-            model.partition("-")[0], families
+        hint = (
+            checks.near(model, maps)
+            or checks.near(model.partition("/")[0], names)
+            or checks.near(model.partition("-")[0], families)
         )
         return _invalid(
-            f"model {model!r} belongs to no known provider{hint}",
-            f'write "provider/{model}" with one of {", ".join(sorted(names))}, or put the name into a model_map',
+            f"model {checks.shown(model)} belongs to no known provider{hint}",
+            f"write {checks.shown(f'provider/{model}')} with one of {', '.join(sorted(names))}, "
+            "or put the name into a model_map",
         )
+
+
+_VERSION = re.compile(r"(?<!/)/v\d[a-z0-9]*$")
 
 
 def join_url(base: str, path: str) -> str:
-    """`base` + `path`; a version that `base` already ends with ("/v1", "/v1beta") is not said twice."""
-    first = path[: path.index("/", 1)] if path.startswith(("/v1/", "/v1beta/")) else ""
-    if first and base.endswith(first):
-        return base + path[len(first) :]
-    return base + path
+    """`base` + `path`, and the query of `base` at the end; when both name a version ("/v1", "/v1beta"), that of `base`
+    counts."""
+    base, mark, query = base.partition("?")
+    if path.startswith("/v1") and _VERSION.search(base):
+        path = path[path.index("/", 1) :]
+    return base + path + mark + query
+
+
+def _address(base: str, row: ProviderRow, model: str, version: str | None) -> str:
+    """What stands before the path of the dialect: `base`, and what the row has behind it for this model and version."""
+    if row.version_in_url and version:
+        return f"{_VERSION.sub('', base)}/{version}"
+    if row.deployments and not _VERSION.search(base):
+        behind = row.deployments.format(model=quote(model, safe=""), version=quote(version or "", safe=""))
+        return base.removesuffix(behind[: behind.index("/", 1)]) + behind
+    return base
 
 
 def _headers(row: ProviderRow, given: ProviderConfig, extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -248,5 +290,5 @@ def _headers(row: ProviderRow, given: ProviderConfig, extra: Mapping[str, str] |
 _USER_AGENT = f"multi-llm-wrapper/{__version__}"
 
 
-def _invalid(problem: str, remedy: str) -> ValidationError:
-    return ValidationError(f"{problem}; {remedy}.", code="invalid_model", rejected_by="client")
+def _invalid(problem: str, remedy: str, code: str = "invalid_model") -> ValidationError:
+    return ValidationError(f"{problem}; {remedy}.", code=code, rejected_by="client")

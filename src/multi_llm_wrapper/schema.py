@@ -10,22 +10,32 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 _MAX_DEPTH = 100
 
 
-def matches(value: Any, schema: Any, root: Any = None, depth: int = 0) -> bool:
-    if schema is True or schema == {}:
-        return True
-    if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
+def matches(value: Any, schema: Any) -> bool:
+    """False also when the schema is none, or so deep or circular that it cannot be followed."""
+    try:
+        return _matches(value, schema, schema, 0)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error):
         return False
-    root = schema if root is None else root
+
+
+def _matches(value: Any, schema: Any, root: Any, depth: int) -> bool:
+    if isinstance(schema, bool):
+        return schema
+    if depth > _MAX_DEPTH:
+        raise RecursionError  # ends the whole comparison: each `anyOf` on the way up would only try again
+    if not isinstance(schema, Mapping):
+        return False
     target = schema.get("$ref")
-    if isinstance(target, str) and not matches(value, _resolve(target, root), root, depth + 1):
+    if isinstance(target, str) and not _matches(value, _resolve(target, root), root, depth + 1):
         return False
 
     def inner(part: Any, sub: Any) -> bool:
-        return matches(part, sub, root, depth + 1)
+        return _matches(part, sub, root, depth + 1)
 
     return all(check(value, schema[name], schema, inner) for name, check in _KEYWORDS.items() if name in schema)
 
@@ -34,15 +44,16 @@ Inner = Callable[[Any, Any], bool]
 
 
 def _resolve(target: str, root: Any) -> Any:
-    """A local reference (`#/$defs/Name`); anything else matches nothing."""
-    if not target.startswith("#"):
+    """A JSON pointer into this schema (`#/$defs/Name`); anything else matches nothing."""
+    if target == "#":
+        return root
+    if not target.startswith("#/"):
         return False
     node = root
-    for part in target.lstrip("#").strip("/").split("/"):
-        if part:
-            key = part.replace("~1", "/").replace("~0", "~")
-            node = node.get(key) if isinstance(node, Mapping) else None
-    return node if node is not None else False
+    for part in unquote(target[2:]).split("/"):
+        key = part.replace("~1", "/").replace("~0", "~")
+        node = node[int(key)] if isinstance(node, list) else node[key]
+    return node
 
 
 def _is(value: Any, kind: str) -> bool:
@@ -54,7 +65,7 @@ def _is(value: Any, kind: str) -> bool:
         "boolean": isinstance(value, bool),
         "null": value is None,
         "number": number,
-        "integer": number and float(value).is_integer() if number else False,
+        "integer": number and (isinstance(value, int) or value.is_integer()),
     }.get(kind, False)
 
 
@@ -126,6 +137,8 @@ def _bound(kind: str, test: Callable[[Any, Any], bool]) -> Callable[..., bool]:
 
 
 def _multiple(value: Any, step: Any) -> bool:
+    if isinstance(value, int) and isinstance(step, int):
+        return value % step == 0
     ratio = value / step
     return math.isclose(ratio, round(ratio), rel_tol=1e-9)
 

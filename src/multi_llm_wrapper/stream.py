@@ -6,10 +6,12 @@ Until the first piece of content reached the caller a failed attempt is repeated
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections import deque
+from collections.abc import Awaitable
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from . import foreign, response
 from .attempt import Answer, LiveStream, whole
@@ -23,7 +25,12 @@ from .types import Event, RateLimit, ReasoningDelta, Reply, TextDelta, ToolCallD
 if TYPE_CHECKING:
     from .wrapper import LLMWrapper
 
-_log = logging.getLogger("multi_llm_wrapper")
+T = TypeVar("T")
+
+
+class _ClosedError(BaseException):
+    """Another task closed the stream while this one waited for something. No `Exception`, so that nobody takes it for
+    a failure of the attempt."""
 
 
 class Source(Protocol):
@@ -60,6 +67,8 @@ class ResponseStream:
         self._first_token: float | None = None
         self._response: Response | None = None
         self._raises: LLMError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: asyncio.Task[object] | None = None
 
     # --- for the caller -----------------------------------------------------------------------------------------
 
@@ -76,6 +85,8 @@ class ResponseStream:
                 raise StopAsyncIteration
             try:
                 await self._advance()
+            except _ClosedError:
+                continue
             except BaseException:
                 self._close()
                 raise
@@ -90,8 +101,20 @@ class ResponseStream:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the connection if the answer is not complete; harmless when repeated."""
+        """Closes the connection if the answer is not complete; harmless when repeated. An iteration that waits in
+        another task comes to its end."""
         self._close()
+
+    def __del__(self) -> None:
+        """Dropped half read, as `break` does it: closed like a stream that is left properly, in the loop's thread."""
+        loop = self._loop
+        if self._source is None or loop is None:
+            return
+        with suppress(Exception):  # the loop or the interpreter has ended: there is nothing left to do
+            if loop.is_running() and asyncio._get_running_loop() is not loop:
+                loop.call_soon_threadsafe(self._close)
+            else:
+                self._close()
 
     @property
     def response(self) -> Response:
@@ -110,11 +133,15 @@ class ResponseStream:
         call = self._call
         try:
             if call is None:
+                self._loop = asyncio.get_running_loop()
                 call = self._call = self._wrapper.new_call(*self._arguments, stream=True)
                 call.prepare()
             if self._source is None:
-                self._source = await self._open(call)
+                self._began = call.begin_attempt()
+                self._source = await self._wait(self._open(call))
             events = await self._source.next()
+            if self._response is not None:
+                return
             if events is None:
                 self._succeed(call, self._source)
             else:
@@ -122,11 +149,9 @@ class ResponseStream:
         except LLMError as error:
             await self._recover(call, error)
         except Exception as error:
-            _log.exception("multi_llm_wrapper: unexpected %s", type(error).__name__)
-            self._fail(call, unexpected(error))
+            await self._recover(call, unexpected(error))
 
     async def _open(self, call: Call) -> Source:
-        self._began = call.begin_attempt()
         deadline = call.attempt_deadline()
         if self._wrapper.completion is not None:
             return Replay(await foreign.answer(self._wrapper.completion, call, deadline), call)
@@ -137,6 +162,19 @@ class ResponseStream:
             live.abort()
             raise
         return live
+
+    async def _wait(self, work: Awaitable[T]) -> T:
+        """Waits for what `_close` in another task has to end."""
+        task = self._waiting = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if task is not None and self._response is not None and task.uncancel() <= before:
+                raise _ClosedError from None
+            raise
+        finally:
+            self._waiting = None
 
     def _deliver(self, call: Call, source: Source, events: list[Event]) -> None:
         provider, model, add = call.provider, call.model, self._chunks.append
@@ -154,6 +192,8 @@ class ResponseStream:
 
     async def _recover(self, call: Call | None, error: LLMError) -> None:
         """Another attempt when the caller has seen nothing yet and the budget allows it, else the error."""
+        if self._response is not None:
+            return  # closed in the meantime: what it broke is no failure
         if call is None or not call.budgeted:
             self._fail(call, error)
             return
@@ -162,12 +202,13 @@ class ResponseStream:
             self._fail(call, error)
             return
         self._drop_source()
-        await call.sleep(wait)
+        await self._wait(call.sleep(wait))
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
     def _succeed(self, call: Call, source: Source) -> None:
         reply = whole(source.fold, call.target)
+        self._source = None
         call.note(None, self._began, None)
         self._response = call.succeeded(
             reply, source.request_id, source.rate_limit, first_token=self._first_token, raw=source.raw
@@ -212,16 +253,19 @@ class ResponseStream:
 
     def _close(self) -> None:
         """The caller leaves: what has come is kept, as an answer that is not whole."""
-        if self._response is None:
-            call, source = self._call, self._source
-            error = IncompleteStreamError("The stream was closed before the answer was complete.", code="closed")
-            reply = source.fold.reply() if source is not None else None
-            if call is not None and call.budgeted:
-                self._response = call.abandoned(error, self._began, reply, self._first_token)
-            else:
-                self._response = response.failure(error, Facts(None, None, self._wrapper.clock.time(), 0.0))
-            self._chunks.clear()
+        call, source = self._call, self._source
         self._drop_source()
+        if self._response is not None:
+            return
+        error = IncompleteStreamError("The stream was closed before the answer was complete.", code="closed")
+        if call is not None and call.budgeted:
+            reply = source.fold.reply() if source is not None else None
+            self._response = call.abandoned(error, self._began, reply, self._first_token)
+        else:
+            self._response = response.failure(error, Facts(None, None, self._wrapper.clock.time(), 0.0))
+        self._chunks.clear()
+        if self._waiting is not None and self._waiting is not asyncio.current_task():
+            self._waiting.cancel()
 
     def _drop_source(self) -> None:
         if self._source is not None:

@@ -248,7 +248,7 @@ class WireRequest(Struct, frozen=True):
     headers: dict[str, str] = {}
 
 
-class RateLimit(Struct, frozen=True, omit_defaults=True):
+class RateLimit(Struct, omit_defaults=True):
     """What the rate-limit headers said; `reset_*` in seconds from now."""
 
     limit_requests: int | None = None

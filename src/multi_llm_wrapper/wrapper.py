@@ -7,8 +7,8 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack, overload
 
-from .call import Call
 from .caching import Cache
+from .call import Call, unexpected
 from .clock import Clock, SystemClock
 from .config import PROVIDER_CONFIGS, ProviderConfig, WrapperConfig
 from .errors import LLMError
@@ -79,6 +79,8 @@ class LLMWrapper:
             call.prepare()
         except LLMError as error:
             response = call.failed(error)
+        except Exception as error:
+            response = call.failed(unexpected(error))
         else:
             response = await self._cache.answer(call)
         if call.raises:
@@ -139,7 +141,7 @@ def _wrapper_config(config: WrapperConfig | ProviderConfig | None) -> WrapperCon
     if isinstance(config, WrapperConfig):
         return config
     for name, kind in PROVIDER_CONFIGS.items():
-        if type(config) is kind:
+        if type(config) is kind and kind is not ProviderConfig:  # which many providers take
             return WrapperConfig(**{name: config})  # type: ignore[arg-type]  # the field of that class
     raise ValueError(
         f"config is a {type(config).__name__}; give a WrapperConfig, as in "

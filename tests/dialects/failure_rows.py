@@ -540,6 +540,8 @@ IN_BAND: list[tuple[str, Any, str, str | None, int | None]] = [
     ("zai arrears", {"code": "1113", "message": "x"}, "quota_exceeded", "1113", None),
     ("ollama", "an error was encountered while running the model", "server_error", None, None),
     ("ollama line", {"error": "unexpected EOF"}, "server_error", None, None),
+    ("a code that is no status", {"code": 1300, "message": "x"}, "server_error", "1300", None),
+    ("a code that only looks like one", {"code": "0429", "message": "x"}, "server_error", "0429", None),
     ("unknown type", {"type": "new_kind_of_error", "message": "429"}, "server_error", "new_kind_of_error", None),
     ("nothing", {}, "server_error", None, None),
     ("not JSON at all", {(1, 2): object()}, "server_error", None, None),

@@ -1,7 +1,5 @@
 """Anthropic Messages: replies and streams as canonical events."""
 
-# ruff: noqa: SIM300 (expected stands first)
-
 from __future__ import annotations
 
 import json
@@ -201,7 +199,7 @@ def test_a_body_without_blocks_is_no_answer(content: Any) -> None:
     assert "no_content" == caught.value.code
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"content":[1]}', b'{"content":[{"type":1}]}'])
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"<html>", b'{"content":[1]}', b'{"content":[{"type":1}]}'])
 def test_a_malformed_body_is_named(body: bytes) -> None:
     """No foreign exception comes out of a foreign body."""
     with pytest.raises(MalformedResponseError):

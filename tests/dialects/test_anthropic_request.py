@@ -1,7 +1,5 @@
 """Anthropic Messages: canonical requests as bytes."""
 
-# ruff: noqa: SIM300 (expected stands first)
-
 from __future__ import annotations
 
 import json
@@ -209,6 +207,14 @@ def test_a_data_url_becomes_base64() -> None:
         "type": "image",
         "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0="},
     } == sent[0]["content"][0]
+
+
+@pytest.mark.parametrize("url", ["https://x.org/a.png", "http://x.org/a.png?b=%20"])
+def test_a_link_to_an_image_is_passed_on(url: str) -> None:
+    """Fetching it is the provider's business."""
+    sent = turns({"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]})
+
+    assert {"type": "image", "source": {"type": "url", "url": url}} == sent[0]["content"][0]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Anthropic Messages, the provider's side, read by the official client (where it is installed)."""
 
-# ruff: noqa: SIM300 (expected stands first)
-
 from __future__ import annotations
 
 from typing import Any

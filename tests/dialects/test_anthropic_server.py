@@ -1,7 +1,5 @@
 """Anthropic Messages, the provider's side: requests read and refused, replies and failures written."""
 
-# ruff: noqa: SIM300 (expected stands first)
-
 from __future__ import annotations
 
 import json
@@ -67,7 +65,7 @@ def test_a_request_is_read_in_full() -> None:
     expected = ChatRequest(
         model="claude-x",
         messages=[SystemMessage([TextPart("A")]), UserMessage("Hi")],
-        tools=[Tool(Function("f", "Does.", {"type": "object"}, strict=True))],
+        tools=[Tool(Function("f", "Does.", {"type": "object"}, strict=True)), Tool(Function("g", parameters={}))],
         tool_choice=NamedTool(NamedFunction("f")),
         parallel_tool_calls=False,
         response_format=JSONSchema({"type": "object"}),
@@ -84,6 +82,7 @@ def test_a_request_is_read_in_full() -> None:
         tools=[
             {"name": "f", "description": "Does.", "input_schema": {"type": "object"}, "strict": True},
             {"type": "web_search_20250305", "name": "web_search"},
+            {"type": "custom", "name": "g", "input_schema": {}},
         ],
         tool_choice={"type": "tool", "name": "f", "disable_parallel_tool_use": True},
         output_config={"effort": "high", "format": {"type": "json_schema", "schema": {"type": "object"}}},

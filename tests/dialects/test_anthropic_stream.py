@@ -1,7 +1,5 @@
 """Anthropic Messages, the provider's side: streams written."""
 
-# ruff: noqa: SIM300 (expected stands first)
-
 from __future__ import annotations
 
 import json
@@ -149,7 +147,7 @@ def test_bytes_of_an_error_in_a_stream() -> None:
     ) == writer.error(OverloadedError("Overloaded", request_id="req_1"))
 
 
-BLOCKS = [
+BLOCKS: list[dict[str, Any]] = [
     {"type": "thinking", "thinking": "Hm", "signature": "s"},
     {"type": "redacted_thinking", "data": "x"},
     {"type": "text", "text": "Hi", "citations": [{"cited_text": "i"}, {"cited_text": "j"}]},
@@ -170,6 +168,27 @@ def test_native_blocks_at_the_start_are_the_content() -> None:
     assert found.native is not None
     assert BLOCKS == found.native.fields["content"]
     assert ("Hm", "Hi", [ToolCall("toolu_1", "f", "{}")]) == (found.reasoning, found.content, found.tool_calls)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_later_native_message_signs_what_was_thought(late: bool) -> None:
+    """Whether its thinking is just being streamed or is closed already."""
+    blocks = [BLOCKS[0], {"type": "text", "text": "Hi"}, {**BLOCKS[0], "thinking": "So", "signature": "t"}]
+    native = Native(NativeMessage("anthropic_messages", {"content": blocks}))
+    said: list[Event] = [TextDelta("Hi"), ReasoningDelta("S"), ReasoningDelta("o")]
+    writer = encoder()
+    raw = writer.start() + writer.event(ReasoningDelta("Hm"))
+    raw += b"".join(writer.event(event) for event in ([*said, native] if late else [native, *said, native]))
+    found = folded(raw + writer.end("stop", Usage(1, 2, 3)))
+
+    assert native.message == found.native
+
+
+def test_other_thoughts_are_not_signed() -> None:
+    """A signature is good for one text only."""
+    native = Native(NativeMessage("anthropic_messages", {"content": [BLOCKS[0]]}))
+
+    assert "signature_delta" not in json.dumps(frames(ReasoningDelta("Hm, no"), native))
 
 
 @pytest.mark.parametrize(

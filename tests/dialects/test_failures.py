@@ -18,7 +18,18 @@ from multi_llm_wrapper.dialects.failures.codes import NOMINAL
 from multi_llm_wrapper.dialects.failures.texts import TEXT
 from multi_llm_wrapper.dialects.failures.wording import LIMIT, REMEDY
 from multi_llm_wrapper.errors import CLASSES, LLMError
-from tests.dialects.failure_rows import IN_BAND, RETRY_INFO, ROWS, Row, anthropic, google, openai, openrouter, sent
+from tests.dialects.failure_rows import (
+    HTML_404,
+    IN_BAND,
+    RETRY_INFO,
+    ROWS,
+    Row,
+    anthropic,
+    google,
+    openai,
+    openrouter,
+    sent,
+)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -88,13 +99,14 @@ def test_code_refines_status(error_type: str, status: int, code: str) -> None:
 
 
 BY_NAME = {
-    "validation_error": "invalid_request_error INVALID_ARGUMENT OUT_OF_RANGE invalid_prompt invalid_value invalid_image "
-    "invalid_image_format invalid_base64_image invalid_image_url image_too_large image_too_small "
-    "image_parse_error invalid_image_mode image_file_too_large unsupported_image_media_type "
-    "empty_image_file failed_to_download_image image_file_not_found invalid_request max_tokens_exceeded "
+    "validation_error": "invalid_request_error INVALID_ARGUMENT OUT_OF_RANGE invalid_prompt invalid_value "
+    "invalid_image invalid_image_format invalid_base64_image invalid_image_url "
+    "image_too_large image_too_small image_parse_error invalid_image_mode "
+    "image_file_too_large unsupported_image_media_type empty_image_file "
+    "failed_to_download_image image_file_not_found invalid_request max_tokens_exceeded "
     "token_limit_exceeded unsupported_image_format image_not_found image_download_failed "
-    "precondition_failed unprocessable tool_use_failed json_validate_failed BadRequestError NotFoundError "
-    "validation validationException not_found_error NOT_FOUND",
+    "precondition_failed unprocessable tool_use_failed json_validate_failed BadRequestError "
+    "NotFoundError validation validationException not_found_error NOT_FOUND",
     "auth_error": "authentication_error UNAUTHENTICATED invalid_api_key authentication expiredTokenException "
     "invalidSignatureException unrecognizedClientException",
     "permission_error": "permission_error PERMISSION_DENIED FAILED_PRECONDITION accessDeniedException",
@@ -167,6 +179,13 @@ def test_in_band_wait() -> None:
     assert in_band(google(429, "RESOURCE_EXHAUSTED", "x", RETRY_INFO)["error"]).retry_after == 37.0
 
 
+def test_wait_in_a_body_that_is_not_unicode() -> None:
+    """One broken character does not hide the wait."""
+    body = sent(google(429, "RESOURCE_EXHAUSTED", "caf#", RETRY_INFO)).replace(b"#", b"\xe9")
+
+    assert classify(429, {}, body).retry_after == 37.0
+
+
 @pytest.mark.parametrize(
     ("given_error", "rejected_by"),
     [
@@ -211,6 +230,7 @@ def test_request_id(headers: dict[str, str], body: Any, expected: str | None) ->
         (404, HTML_404, "HTTP 404: an HTML page titled 'Error 404 (Not Found)!!1'. Check base_url: "),
         (502, b"", "HTTP 502: no reason given. Try again"),
         (502, b"null", "HTTP 502: no reason given. Try again"),
+        (502, b"<HTML><title>\n This &amp; that </title>", "HTTP 502: an HTML page titled 'This & that'. Try again"),
         (503, b"<html>&nbsp;</html>", "HTTP 503: an HTML page. Try again later"),
         (500, b"a\x00b\r\n\tc \xe2\x80\xaed", "a b c d. Try again"),
         (500, b'{"message": "caf\xe9"}', "caf\ufffd. Try again"),
@@ -407,6 +427,7 @@ def check(error: LLMError) -> None:
 @given(st.integers(), HEADERS, st.binary(max_size=200), st.none() | st.floats(0, 1e10))
 @example(400, {}, b'{"error": ' * 2000, None)
 @example(400, {}, b"[" * 200_000, None)
+@example(400, {}, b'{"error":' * 9 + b'"x"' + b"}" * 9, None)
 @example(400, {}, b'{"message": "' + b"\\ud800" + b'"}', None)
 @example(503, {}, b"data: \xff\n", None)
 @example(503, {}, b"event", None)
@@ -431,6 +452,7 @@ def test_any_in_band(value: Any, raw: bytes) -> None:
 
 
 @given(st.text(st.characters(), max_size=300))
+@example("half of a \ud83d character")
 def test_any_text_in_band(said: str) -> None:
     """Any text, with halves of characters too, can be shown, logged and written as JSON."""
     check(in_band({"message": said, "code": said}))

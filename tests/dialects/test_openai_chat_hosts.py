@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from multi_llm_wrapper.dialects import failures, openai_chat
+from multi_llm_wrapper.dialects.openai_chat.pieces import gathered
 from multi_llm_wrapper.errors import LLMError, MalformedResponseError, OverloadedError, RateLimitError, ServerError
 from multi_llm_wrapper.fold import Fold
 from multi_llm_wrapper.sse import ServerEvent
@@ -152,6 +153,38 @@ def test_openrouter_reasoning_details() -> None:
     assert {"reasoning_details": [text, secret]} == at_once.extras
     assert NativeMessage("openai_chat", {"reasoning": "Hm, so", "reasoning_details": [text, secret]}) == at_once.native
     assert at_once == in_pieces
+
+
+TEXT = {"type": "t", "index": 0, "text": "a"}
+
+
+@pytest.mark.parametrize(
+    ("deltas", "expected"),
+    [
+        pytest.param([[TEXT], [TEXT]], [TEXT | {"text": "aa"}], id="continued"),
+        pytest.param([[TEXT, TEXT]], [TEXT, TEXT], id="two in one list"),
+        pytest.param([[TEXT], [TEXT | {"index": 1}]], [TEXT, TEXT | {"index": 1}], id="another index"),
+        pytest.param([[TEXT], [TEXT | {"type": "s"}]], [TEXT, TEXT | {"type": "s"}], id="another type"),
+        pytest.param([[TEXT | {"id": "x"}], [TEXT]], [TEXT | {"text": "aa", "id": "x"}], id="id told once"),
+        pytest.param([[TEXT | {"id": "x"}]] * 2, [TEXT | {"text": "aa", "id": "x"}], id="id repeated"),
+        pytest.param([[TEXT], [TEXT | {"id": "y"}]], [TEXT, TEXT | {"id": "y"}], id="another id"),
+        pytest.param([[TEXT | {"closed": True}], [TEXT]], [TEXT | {"closed": True}, TEXT], id="closed"),
+        pytest.param([[{"type": "e", "data": "x"}]] * 2, [{"type": "e", "data": "x"}] * 2, id="encrypted"),
+        pytest.param([["a"], ["a"], [TEXT], ["a"]], ["a", "a", TEXT, "a"], id="no objects"),
+        pytest.param([[TEXT | {"n": 1}], [TEXT | {"n": None}]], [TEXT | {"text": "aa", "n": 1}], id="null is nothing"),
+        pytest.param([[TEXT], [TEXT | {"text": 5}]], [TEXT | {"text": 5}], id="no text"),
+    ],
+)
+def test_which_pieces_are_one_part(deltas: list[list[Any]], expected: list[Any]) -> None:
+    """Pieces of one part are put together, parts of their own are left apart."""
+    assert expected == gathered(deltas)
+
+
+def test_lists_inside_parts_are_put_together_one_level_deep() -> None:
+    """The texts of a thinking part are joined; what lies deeper is laid end to end, however deep it goes."""
+    deltas = [[{"type": "thinking", "thinking": [TEXT | {"thinking": [n]}]}] for n in (1, 2)]
+
+    assert [{"type": "thinking", "thinking": [TEXT | {"text": "aa", "thinking": [1, 2]}]}] == gathered(deltas)
 
 
 def test_no_native_message_without_need() -> None:
@@ -368,6 +401,13 @@ def test_start_is_told_once() -> None:
     events, _ = feed(*[frame({"content": "a"}, key="delta")] * 3)
 
     assert [Started("r1", "m1"), *[TextDelta("a")] * 3] == events
+
+
+def test_start_without_id_is_told_once() -> None:
+    """A host that gives its answers no id starts them once all the same."""
+    chunk = b'{"choices": [{"delta": {"content": "a"}}]}'
+
+    assert [Started(), TextDelta("a"), TextDelta("a")] == feed(chunk, chunk)[0]
 
 
 def test_ids_may_be_numbers() -> None:

@@ -308,11 +308,11 @@ def test_what_is_tolerated() -> None:
 
 
 def test_results_in_any_order_and_repeated() -> None:
-    """Results of parallel calls may come in any order."""
+    """Results of parallel calls may come in any order, and one of them twice."""
     other = CALL | {"id": "c2"}
-    messages = [USER, ASKS | {"tool_calls": [CALL, other]}, RESULT | {"tool_call_id": "c2"}, RESULT]
+    messages = [USER, ASKS | {"tool_calls": [CALL, other]}, RESULT | {"tool_call_id": "c2"}, RESULT, RESULT]
 
-    assert 4 == len(decode(body(*messages)).messages)
+    assert 5 == len(decode(body(*messages)).messages)
 
 
 def test_json_object_is_a_schema_of_any_object() -> None:

@@ -213,6 +213,18 @@ def test_moment_without_any_clock() -> None:
     assert RateLimit(4000, 3999, None, 2000000, 1998000, None) == rate_limit(headers)
 
 
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="this system cannot change its time zone")
+def test_times_without_a_zone_are_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine is does not matter."""
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    try:
+        assert retry_after({"retry-after": "Wed, 21 Oct 2026 07:28:30 -0000"}, None, NOW) == 30.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_every_name_of_a_family_is_read() -> None:
     """Each name in the table of header families reaches the field it stands for."""
     for markers, fields in FAMILIES:

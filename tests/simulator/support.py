@@ -49,7 +49,9 @@ class Ask(NamedTuple):
         return ("\r\n".join(lines) + "\r\n\r\n").encode() + self.body
 
 
-def ask(dialect: str, question: str = QUESTION, *, stream: bool = False, model: str | None = None, **fields: Any) -> Ask:
+def ask(
+    dialect: str, question: str = QUESTION, *, stream: bool = False, model: str | None = None, **fields: Any
+) -> Ask:
     """A question in the words of a dialect; `fields` are added to its body."""
     model = model or MODELS[dialect]
     path = "/v1/chat/completions"

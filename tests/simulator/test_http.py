@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_hundred_requests_share_one_connection(simulator: Simulator) -> None:
         reply = connection.getresponse()
 
         assert body_of(Brain(), request) == reply.read()
-    assert 100 == len(simulator.journal)
+    assert len(simulator.journal) == 100
     connection.close()
 
 
@@ -62,14 +63,14 @@ def test_pipelined_requests_are_answered_in_order(simulator: Simulator, client: 
     data = client.rest()
 
     status, headers, rest = split_head(data)
-    assert (200, "chunked") == (status, headers["transfer-encoding"])
+    assert (status, headers["transfer-encoding"]) == (200, "chunked")
     end = rest.index(b"0\r\n\r\n") + 5
     assert body_of(Brain(), first) == unchunked(rest[:end])
     status, headers, rest = split_head(rest[end:])
     length = int(headers["content-length"])
     assert body_of(Brain(), second) == rest[:length]
     status, headers, rest = split_head(rest[length:])
-    assert (200, "close") == (status, headers["connection"])
+    assert (status, headers["connection"]) == (200, "close")
     assert body_of(Brain(), ask("openai_chat", "third")) == rest
 
 
@@ -109,7 +110,7 @@ def test_http_1_0_gets_no_chunks_and_a_closed_connection(simulator: Simulator, c
     client.send(request.raw().replace(b"HTTP/1.1", b"HTTP/1.0"))
     status, headers, body = split_head(client.rest())
 
-    assert (200, "close", None) == (status, headers["connection"], headers.get("transfer-encoding"))
+    assert (status, headers["connection"], headers.get("transfer-encoding")) == (200, "close", None)
     assert body_of(Brain(), request) == body
 
 
@@ -118,7 +119,7 @@ def test_connection_close_is_honoured(simulator: Simulator, client: RawClient) -
     client.send(ask("openai_chat").raw("connection: close"))
     status, headers, body = split_head(client.rest())
 
-    assert (200, "close") == (status, headers["connection"])
+    assert (status, headers["connection"]) == (200, "close")
     assert body_of(Brain(), ask("openai_chat")) == body
 
 
@@ -126,14 +127,14 @@ def test_head_and_options_are_tolerated(simulator: Simulator, client: RawClient)
     """HEAD gives the head of GET alone, OPTIONS says what is allowed, and the connection goes on."""
     client.send(b"HEAD /health HTTP/1.1\r\n\r\n")
     status, headers, body = split_head(client.until(b"\r\n\r\n"))
-    assert (200, "15", b"") == (status, headers["content-length"], body)
+    assert (status, headers["content-length"], body) == (200, "15", b"")
     client.send(b"OPTIONS /v1/messages HTTP/1.1\r\n\r\n")
     status, headers, body = split_head(client.until(b"\r\n\r\n"))
-    assert (204, b"") == (status, body)
+    assert (status, body) == (204, b"")
     assert "POST" in headers["allow"]
     client.send(b"GET /health HTTP/1.1\r\n\r\n")
 
-    assert {"status": "ok"} == json.loads(client.reply()[2])
+    assert json.loads(client.reply()[2]) == {"status": "ok"}
 
 
 # --- what is wrong ---------------------------------------------------------------------------------------------------
@@ -166,9 +167,9 @@ def test_a_body_over_the_bound_is_refused_before_it_is_sent(client: RawClient, s
     )
     status, _, body = split_head(client.rest())
 
-    assert 413 == status
-    assert "request_too_large" == json.loads(body)["error"]["type"]
-    assert 413 == simulator.journal[0].status
+    assert status == 413
+    assert json.loads(body)["error"]["type"] == "request_too_large"
+    assert simulator.journal[0].status == 413
 
 
 def test_a_client_that_sends_a_huge_body_can_read_its_refusal(simulator: Simulator) -> None:
@@ -177,12 +178,14 @@ def test_a_client_that_sends_a_huge_body_can_read_its_refusal(simulator: Simulat
     connection.request("POST", "/v1/messages", b"x" * (33 << 20), KEYS["anthropic_messages"])
     reply = connection.getresponse()
 
-    assert 413 == reply.status
+    assert reply.status == 413
     assert b"request_too_large" in reply.read()
     connection.close()
 
 
-def test_a_simulator_that_fails_says_500(simulator: Simulator, client: RawClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_simulator_that_fails_says_500(
+    simulator: Simulator, client: RawClient, caplog: pytest.LogCaptureFixture
+) -> None:
     """A broken script is an internal error with a log entry, and the connection goes on."""
 
     def broken(request: SimRequest) -> Plan:
@@ -190,9 +193,9 @@ def test_a_simulator_that_fails_says_500(simulator: Simulator, client: RawClient
 
     simulator.script(broken)
     client.send(ask("openai_chat").raw())
-    assert 500 == client.reply()[0]
+    assert client.reply()[0] == 500
     client.send(ask("openai_chat").raw())
-    assert 200 == client.reply()[0]
+    assert client.reply()[0] == 200
     assert "the script is broken" in caplog.text
 
 
@@ -209,10 +212,8 @@ def test_a_plan_that_fails_on_the_way_breaks_the_connection(
     simulator.script(lambda request: Plan(200, {}, steps()))
     client.send(ask("openai_chat").raw())
     data = b""
-    try:
+    with contextlib.suppress(ConnectionResetError):
         data = client.rest()
-    except ConnectionResetError:
-        pass
 
     assert b"0\r\n\r\n" not in data
     assert "the steps are broken" in caplog.text
@@ -237,11 +238,27 @@ def test_a_hang_up_ends_the_plan(simulator: Simulator) -> None:
         client.until(b"piece")
 
     assert simulator.wait_for(lambda journal: journal[0].hung_up)
-    assert ([0, 1], 1, False) == (taken, simulator.journal[0].sent_chunks, simulator.journal[0].done)
+    assert (taken, simulator.journal[0].sent_chunks, simulator.journal[0].done) == ([0, 1], 1, False)
 
 
-def test_a_slow_reader_is_waited_for(simulator: Simulator) -> None:
-    """A stream without end is produced no faster than it is read."""
+async def until_still(count: Callable[[], int]) -> int:
+    """Lets the loop run until a number does not change any more."""
+    rounds, before = 0, count()
+    while rounds < 200:
+        await asyncio.sleep(0)
+        rounds, before = (rounds + 1, before) if count() == before else (0, count())
+    return before
+
+
+async def take(sock: socket.socket, size: int) -> None:
+    """Reads so many bytes."""
+    loop = asyncio.get_running_loop()
+    while size > 0:
+        size -= len(await loop.sock_recv(sock, size))
+
+
+def test_a_slow_reader_is_waited_for() -> None:
+    """A stream is produced no faster than it is read, and goes on when it is."""
     taken: list[int] = []
 
     def steps() -> Iterator[Step]:
@@ -249,33 +266,55 @@ def test_a_slow_reader_is_waited_for(simulator: Simulator) -> None:
             taken.append(number)
             yield Step(0.0, b"x" * 10_000)
 
-    simulator.script(lambda request: Plan(200, {}, steps()))
-    with RawClient(simulator.port) as client:
-        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        client.send(ask("openai_chat").raw())
-        client.until(b"x" * 1000)
-        before = len(taken)
-        assert before < 10_000
-        for _ in range(200):
-            client.sock.recv(65536)
-        # another request is served meanwhile, so the slow reader blocks nobody
-        with RawClient(simulator.port) as other:
-            other.send(b"GET /health HTTP/1.1\r\n\r\n")
-            other.reply()
+    async def main() -> None:
+        async with await SimulatorServer().start() as server:
+            server.brain.script(lambda request: Plan(200, {}, steps()))
+            with socket.create_connection(("127.0.0.1", server.port)) as sock:
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_sendall(sock, ask("openai_chat").raw())
+                await take(sock, 1000)
+                before = await until_still(lambda: len(taken))
+                assert before < 10_000
+                await take(sock, 2 * before * 10_000)
+                assert before < await until_still(lambda: len(taken)) < 30_000
+            await asyncio.to_thread(server.brain.journal.wait_for, lambda journal: journal[0].hung_up)
+            assert not server.brain.journal[0].done
 
-    assert simulator.wait_for(lambda journal: journal[0].hung_up)
-    assert len(taken) < 20_000
+    run(main())
 
 
-def test_a_client_that_pipelines_and_never_reads_is_held_back(simulator: Simulator) -> None:
-    """Unread replies stop the answering of further requests."""
-    simulator.script(lambda request: whole(200, {}, b"x" * 1_000_000), times=None)
-    with RawClient(simulator.port) as client:
-        client.send(b"GET /health HTTP/1.1\r\n\r\n" * 2000)
-        client.until(b"x" * 1000)
-        assert len(simulator.journal) < 100
-        for _ in range(3):
-            assert len(client.sock.recv(65536))
+def test_a_client_that_pipelines_and_never_reads_is_held_back() -> None:
+    """Unread replies stop the answering of further requests until they are read."""
+
+    async def main() -> None:
+        async with await SimulatorServer().start() as server:
+            server.brain.script(lambda request: whole(200, {}, b"x" * 1_000_000), times=None)
+            with socket.create_connection(("127.0.0.1", server.port)) as sock:
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_sendall(sock, b"GET /health HTTP/1.1\r\n\r\n" * 300)
+                await take(sock, 1000)
+                before = await until_still(lambda: len(server.brain.journal))
+                assert before < 200
+                await take(sock, 290_000_000)
+                assert 290 <= await until_still(lambda: len(server.brain.journal)) <= 300
+
+    run(main())
+
+
+def test_requests_ahead_of_their_turn_are_not_read_without_end() -> None:
+    """While one request is answered, the client can send only so much more."""
+
+    async def main() -> None:
+        async with await SimulatorServer(Brain(first_token=0.2)).start() as server:
+            with socket.create_connection(("127.0.0.1", server.port)) as sock:
+                sock.setblocking(False)
+                body = ask("openai_chat", "x" * 100_000).raw()
+                sending = asyncio.ensure_future(asyncio.get_running_loop().sock_sendall(sock, body * 200))
+                await asyncio.to_thread(server.brain.journal.wait_for, lambda journal: len(journal) == 2)
+                assert not sending.done()
+                sending.cancel()
+
+    run(main())
 
 
 def test_flat_out_pieces_share_writes_and_need_not(simulator: Simulator, client: RawClient) -> None:
@@ -300,7 +339,7 @@ def test_cuts_reach_the_client_as_they_are(simulator: Simulator, client: RawClie
             client.rest()
     else:
         assert data.endswith(b"4\r\nhalf\r\n")
-        assert b"" == client.rest()
+        assert client.rest() == b""
     assert simulator.wait_for(lambda journal: journal[0].done)
     assert not simulator.journal[0].hung_up
 
@@ -342,7 +381,7 @@ def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
             for said in (b"", b"GET / HT"):
                 reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
                 writer.write(said)
-                assert b"" == await reader.read()
+                assert await reader.read() == b""
                 writer.close()
 
     run(main())
@@ -361,10 +400,10 @@ def test_closing_the_server_drops_all_connections() -> None:
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await reader.readexactly(10_000)
         writer.close()
-        with pytest.raises(OSError, match="[Cc]onnect"):
+        with pytest.raises(OSError, match=r"[Cc]onnect"):
             await asyncio.open_connection("127.0.0.1", server.port)
         assert server.brain.journal[0].hung_up
-        assert 1 == len(asyncio.all_tasks())
+        assert len(asyncio.all_tasks()) == 1
 
     run(main())
 
@@ -386,5 +425,5 @@ def test_fifty_streams_at_once_over_the_thread(simulator: Simulator) -> None:
         await asyncio.gather(*map(one, range(50)))
 
     run(main())
-    assert 50 == len(simulator.journal)
+    assert len(simulator.journal) == 50
     assert all(entry.done and not entry.hung_up for entry in simulator.journal)

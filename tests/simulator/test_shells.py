@@ -24,8 +24,8 @@ def test_a_plain_answer_arrives_as_the_brain_made_it(kind: str, dialect: str) ->
             reply = await shell.send(ask(dialect))
             body = await read(reply)
 
-        assert 200 == reply.status
-        assert "application/json" == reply.headers["content-type"].partition(";")[0]
+        assert reply.status == 200
+        assert reply.headers["content-type"].partition(";")[0] == "application/json"
         assert body_of(Brain(), ask(dialect)) == body
 
     run(main())
@@ -42,7 +42,7 @@ def test_a_stream_arrives_as_the_brain_made_it(kind: str, dialect: str) -> None:
             while chunk := await reply.next_chunk():
                 chunks.append(chunk)
 
-        assert "text/event-stream" == reply.headers["content-type"].partition(";")[0]
+        assert reply.headers["content-type"].partition(";")[0] == "text/event-stream"
         assert body_of(Brain(), ask(dialect, stream=True)) == b"".join(chunks)
         assert decode(dialect, b"".join(chunks), stream=True).content
 
@@ -58,11 +58,11 @@ def test_the_journal_tells_what_was_sent(kind: str) -> None:
             body = await read(reply)
             (entry,) = shell.brain.journal
 
-        assert ("POST", "/v1/chat/completions", 200) == (entry.method, entry.path, entry.status)
-        assert ("openai_chat", "gpt-4o", True) == (entry.dialect, entry.model, entry.stream)
+        assert (entry.method, entry.path, entry.status) == ("POST", "/v1/chat/completions", 200)
+        assert (entry.dialect, entry.model, entry.stream) == ("openai_chat", "gpt-4o", True)
         assert json.loads(ask("openai_chat", stream=True).body) == entry.json
         assert len(body) == entry.sent_bytes
-        assert (True, False) == (entry.done, entry.hung_up)
+        assert (entry.done, entry.hung_up) == (True, False)
         assert body.count(b'"delta":{"content":" ') > 3
         assert entry.sent_chunks > 10
         assert reply.headers["x-request-id"] == entry.request_id
@@ -165,10 +165,9 @@ def test_a_cut_is_a_broken_connection(kind: str, cut: str, length: int | None) -
             shell.brain.script(lambda request: Plan(200, {}, steps, length))
             reply = await shell.send(ask("openai_chat"))
 
-            assert b"begin" == await reply.next_chunk()
+            assert await reply.next_chunk() == b"begin"
             with pytest.raises(ConnectionError):
-                assert b"ning" == await reply.next_chunk()
-                await reply.next_chunk()
+                await read(reply)
             reply.abort()
             assert not shell.brain.journal[0].hung_up
 
@@ -198,7 +197,7 @@ def test_a_whole_reply_has_arrived_and_a_paced_one_has_not(kind: str) -> None:
             assert reply.arrived
             assert await read(reply)
             reply.finish()
-            assert (True, False) == (shell.brain.journal[0].done, shell.brain.journal[0].hung_up)
+            assert (shell.brain.journal[0].done, shell.brain.journal[0].hung_up) == (True, False)
 
             shell.brain.pace = 10.0
             reply = await shell.send(ask("openai_chat", stream=True))
@@ -217,9 +216,9 @@ def test_a_request_over_the_bound_is_413(kind: str) -> None:
             reply = await shell.send(ask("anthropic_messages", "x" * 2000))
             error = json.loads(await read(reply))
 
-            assert 413 == reply.status
-            assert "request_too_large" == error["error"]["type"]
-            assert "anthropic_messages" == shell.brain.journal[0].dialect
+            assert reply.status == 413
+            assert error["error"]["type"] == "request_too_large"
+            assert shell.brain.journal[0].dialect == "anthropic_messages"
 
     run(main())
 
@@ -246,15 +245,15 @@ def test_recorded_replies_are_served_byte_for_byte(kind: str) -> None:
             shell.brain.replay(429, {"Retry-After": "7", "Content-Length": "99"}, b'{"error": 1}')
             shell.brain.replay(200, {"content-type": "text/event-stream"}, chunks=chunks)
             refused = await shell.send(ask("openai_chat"))
-            assert (429, "7", b'{"error": 1}') == (
+            assert (
                 refused.status,
                 refused.headers["retry-after"],
                 await read(refused),
-            )
+            ) == (429, "7", b'{"error": 1}')
             stream = await shell.send(ask("openai_chat"))
             assert b"".join(chunks) == await read(stream)
             healthy = await shell.send(ask("openai_chat"))
-            assert 200 == healthy.status
+            assert healthy.status == 200
             assert decode("openai_chat", await read(healthy), stream=False).content
 
     run(main())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +20,7 @@ def read_all(data: bytes, cuts: list[int] | None = None) -> list[SimRequest]:
     parser = RequestParser(LIMIT)
     found = []
     edges = [0, *sorted(cuts or []), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         parser.feed(data[start:end])
         while (request := parser.next()) is not None:
             found.append(request)
@@ -30,9 +33,16 @@ def refusal(data: bytes) -> BadRequestError:
     parser = RequestParser(LIMIT)
     parser.feed(data)
     with pytest.raises(BadRequestError) as caught:
-        while parser.next() is not None:
-            pass
+        take_all(parser)
     return caught.value
+
+
+def take_all(parser: RequestParser) -> int:
+    """How many requests there are in what was fed."""
+    count = 0
+    while parser.next() is not None:
+        count += 1
+    return count
 
 
 PIPELINED = (
@@ -44,10 +54,10 @@ PIPELINED = (
 
 
 def check_pipelined(found: list[SimRequest]) -> None:
-    assert [("POST", "/a"), ("GET", "/b"), ("POST", "/c"), ("POST", "/d")] == [(r.method, r.path) for r in found]
-    assert [b"hello", b"", b"wikipedia", b""] == [r.body for r in found]
-    assert "x=1" == found[0].query
-    assert ["a b", "c, d"] == [r.headers["x-two"] for r in found[:2]]
+    assert [(r.method, r.path) for r in found] == [("POST", "/a"), ("GET", "/b"), ("POST", "/c"), ("POST", "/d")]
+    assert [r.body for r in found] == [b"hello", b"", b"wikipedia", b""]
+    assert found[0].query == "x=1"
+    assert [r.headers["x-two"] for r in found[:2]] == ["a b", "c, d"]
 
 
 def test_pipelined_requests_are_read_one_after_the_other() -> None:
@@ -117,7 +127,7 @@ def test_equal_lengths_given_twice_are_one() -> None:
     """RFC 9110, 8.6 lets a recipient read them so."""
     (request,) = read_all(b"POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi")
 
-    assert b"hi" == request.body
+    assert request.body == b"hi"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +155,7 @@ def test_a_client_that_waits_is_told_once_to_go_on() -> None:
     parser = RequestParser(LIMIT)
     parser.feed(head)
     assert parser.next() is None
-    assert [True, False] == [parser.wants_continue(), parser.wants_continue()]
+    assert [parser.wants_continue(), parser.wants_continue()] == [True, False]
     parser.feed(b"hi")
     assert parser.next() is not None
 
@@ -159,27 +169,23 @@ def test_any_bytes_are_read_refused_or_waited_with(data: bytes) -> None:
     """Nothing but `BadRequestError` ever comes out."""
     parser = RequestParser(LIMIT)
     parser.feed(data)
-    try:
-        while parser.next() is not None:
-            pass
-    except BadRequestError as error:
-        assert error.status >= 400
+    with contextlib.suppress(BadRequestError):
+        assert take_all(parser) <= len(data)
 
 
-@given(st.lists(st.sampled_from(PIPELINED.split(b"\r\n") + [b"\r\n", b"\r", b":", b" ", b"\0", b"a" * 70]), max_size=30))
+@given(
+    st.lists(st.sampled_from([*PIPELINED.split(b"\r\n"), b"\r\n", b"\r", b":", b" ", b"\0", b"a" * 70]), max_size=30)
+)
 def test_requests_taken_apart_are_read_refused_or_waited_with(pieces: list[bytes]) -> None:
     """The same for bytes that look like HTTP."""
     parser = RequestParser(LIMIT)
-    try:
+    with contextlib.suppress(BadRequestError):
         for piece in pieces:
             parser.feed(piece)
-            while parser.next() is not None:
-                pass
-    except BadRequestError as error:
-        assert error.status >= 400
+            assert take_all(parser) <= 1
 
 
 def test_a_head_full_of_colons_is_refused_at_once() -> None:
     """No expression goes back and forth over a long malformed head (this takes milliseconds or for ever)."""
-    assert 400 == refusal(b"GET / HTTP/1.1\r\n" + b"a:" * 30_000 + b"\0\r\n\r\n").status
-    assert 400 == refusal(b"GET / HTTP/1.1\r\na:" + b" " * 60_000 + b"\0\r\n\r\n").status
+    assert refusal(b"GET / HTTP/1.1\r\n" + b"a:" * 30_000 + b"\0\r\n\r\n").status == 400
+    assert refusal(b"GET / HTTP/1.1\r\na:" + b" " * 60_000 + b"\0\r\n\r\n").status == 400

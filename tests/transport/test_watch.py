@@ -1,6 +1,7 @@
 """The watch ends a wait that lasts too long, with the error it was given, and leaves everything else alone."""
 
 import asyncio
+import weakref
 from collections.abc import Mapping
 
 import pytest
@@ -45,15 +46,21 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+async def sleep(seconds: float, *limits: float) -> None:
+    """Bounded by each of the limits, one set after the other."""
+    with watch() as bounded:
+        for limit in limits:
+            bounded.until(now() + limit)
+        await asyncio.sleep(seconds)
+
+
 async def test_a_block_that_lasts_too_long_ends_with_the_error() -> None:
     """The task goes on after it as if it had never been cancelled."""
-    bounded = watch()
-    with pytest.raises(TooLateError), bounded:
-        bounded.until(now() + LATE)
-        await asyncio.sleep(SOON)
+    with pytest.raises(TooLateError):
+        await sleep(SOON, LATE)
     task = asyncio.current_task()
     assert task is not None
-    assert 0 == task.cancelling()
+    assert task.cancelling() == 0
     await asyncio.sleep(0)
 
 
@@ -77,12 +84,9 @@ async def test_a_moment_that_moved_away_counts() -> None:
 
 async def test_a_moment_that_came_nearer_counts() -> None:
     """The latest `until` holds, also when the timer was set for a later moment."""
-    bounded = watch()
     began = now()
-    with pytest.raises(TooLateError), bounded:
-        bounded.until(now() + SOON)
-        bounded.until(now() + LATE)
-        await asyncio.sleep(SOON)
+    with pytest.raises(TooLateError):
+        await sleep(SOON, SOON, LATE)
     assert now() - began < SOON / 2
 
 
@@ -97,14 +101,18 @@ async def test_no_wait_is_no_lateness() -> None:
 
 async def test_a_wait_after_a_rest_is_bounded_again() -> None:
     """`until` after `rest` starts anew, whether the old timer has fired meanwhile or not."""
-    for pause in (0.0, 3 * LATE):
-        bounded = watch()
-        with pytest.raises(TooLateError), bounded:
+
+    async def rest_and_wait(pause: float) -> None:
+        with watch() as bounded:
             bounded.until(now() + LATE)
             bounded.rest()
             await asyncio.sleep(pause)
             bounded.until(now() + LATE)
             await asyncio.sleep(SOON)
+
+    for pause in (0.0, 3 * LATE):
+        with pytest.raises(TooLateError):
+            await rest_and_wait(pause)
 
 
 async def test_with_a_response_the_read_is_ended_and_the_task_spared() -> None:
@@ -117,7 +125,7 @@ async def test_with_a_response_the_read_is_ended_and_the_task_spared() -> None:
             await reply.next_chunk()
         task = asyncio.current_task()
         assert task is not None
-        assert 0 == task.cancelling()
+        assert task.cancelling() == 0
 
 
 async def test_a_cancellation_from_outside_stays_one() -> None:
@@ -156,18 +164,38 @@ async def test_a_cancellation_from_outside_beats_lateness() -> None:
 
 async def test_an_outer_timeout_still_works() -> None:
     """`asyncio.timeout` around a watch sees its own cancellation."""
-    bounded = watch()
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(LATE):
-            with bounded:
-                bounded.until(now() + SOON)
-                await asyncio.sleep(SOON)
+        await asyncio.wait_for(sleep(SOON, SOON), LATE)
+
+
+async def test_a_closed_watch_holds_nothing() -> None:
+    """Neither the response nor whoever makes the error: they hold the watch, and nobody likes to wait for the cycle
+    collector with a socket in hand."""
+
+    class Owner:
+        def __init__(self) -> None:
+            self.watch = Watch(asyncio.get_running_loop(), self.error)
+            self.watch.response = Reply()
+
+        def error(self) -> Exception:
+            return TooLateError()
+
+    owner = Owner()
+    owner.watch.until(now() + SOON)
+    gone = weakref.ref(owner)
+    owner.watch.close()
+    del owner
+    assert gone() is None
 
 
 async def test_an_error_of_the_block_passes() -> None:
     """An exception in the block is not hidden, and the timer is gone."""
-    bounded = watch()
-    with pytest.raises(KeyError), bounded:
-        bounded.until(now() + LATE)
-        raise KeyError
+
+    def fail() -> None:
+        with watch() as bounded:
+            bounded.until(now() + LATE)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     await asyncio.sleep(2 * LATE)

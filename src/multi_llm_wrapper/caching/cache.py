@@ -24,6 +24,8 @@ class Cacheable(Protocol):
     model: str | None
     wire: HTTPRequest
     options: Options
+    dropped: list[str]
+    started: float
 
     def answer(self) -> Awaitable[Response]: ...
 
@@ -42,25 +44,44 @@ class Cache:
             wanted = self._config.enable_caching
         if wanted is False:
             return await call.answer()
-        wire = call.wire
-        key = cache_key(call.provider or "", call.model or "", wire.url, wire.headers, wire.body)
+        key = self._key(call)
         if wanted != "refresh":
             stored = self._store.get(key, self._clock.time())
             if stored is not None:
-                return self._hit(stored, call.options)
+                return self._hit(stored, call)
         response = await call.answer()
         if response["status"] == "success":
-            ttl = call.options.get("cache_ttl") or self._config.cache_ttl or 3600.0
-            self._store.put(key, msgspec.msgpack.encode(response), self._clock.time() + ttl)
+            self._keep(key, response, call.options)
         return response
 
-    def _hit(self, stored: bytes, options: Options) -> Response:
+    def _key(self, call: Cacheable) -> str:
+        """The answer with its raw bytes and the one without are two."""
+        wire = call.wire
+        namespace = "raw" if call.options.get("keep_raw") else ""
+        return cache_key(call.provider or "", call.model or "", wire.url, wire.headers, wire.body, namespace)
+
+    def _keep(self, key: str, response: Response, options: Options) -> None:
+        ttl = options.get("cache_ttl") or self._config.cache_ttl or 3600.0
+        try:
+            encoded = msgspec.msgpack.encode(response)
+        except (OverflowError, TypeError, ValueError, RecursionError):
+            return  # a provider's own field with a number of more than 64 bits
+        self._store.put(key, encoded, self._clock.time() + ttl)
+
+    def _hit(self, stored: bytes, call: Cacheable) -> Response:
+        """The answer is that of then; the times and what was dropped are those of this call."""
         response = Response(msgspec.msgpack.decode(stored))
+        response["timestamp"] = self._clock.time()
         metadata: dict[str, Any] = response["metadata"]
-        metadata["cached"] = True
-        metadata["attempts"] = 0
-        metadata["attempts_detail"] = []
-        wanted = options.get("response_format")
+        metadata.update(
+            cached=True,
+            attempts=0,
+            attempts_detail=[],
+            dropped_params=call.dropped,
+            rate_limit=None,
+            response_time=self._clock.monotonic() - call.started,
+        )
+        wanted = call.options.get("response_format")
         if wanted is not None:
             response._parsed = parse(wanted, response["content"])
         return response

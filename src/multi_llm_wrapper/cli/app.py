@@ -12,13 +12,10 @@ from typing import Any
 import click
 
 from ..version import __version__
+from .exits import INTERRUPTED, READER_LEFT, Problem
 
 COMMANDS = ("demo", "ask", "chat", "models", "sim", "completion")
 """Each is a module of this package whose `command` is loaded when it is asked for."""
-
-INTERRUPTED = 130
-READER_LEFT = 141
-"""What a shell reports for a program that SIGINT or SIGPIPE ended."""
 
 
 class App(click.Group):
@@ -58,9 +55,7 @@ def _one_line(ctx: click.Context) -> Iterator[None]:
         if type(error).__name__ == "NoArgsIsHelpError":  # not an error line but the help; click 8.2 and newer
             raise
         where = (error.ctx or ctx).command_path
-        problem = click.ClickException(f"{' '.join(error.format_message().split())} (see: {where} --help)")
-        problem.exit_code = error.exit_code
-        raise problem from None
+        raise Problem(f"{error.format_message().rstrip('.')} (see: {where} --help)", error.exit_code) from None
 
 
 def _forget_stdout() -> None:

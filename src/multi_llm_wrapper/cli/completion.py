@@ -9,10 +9,14 @@ PROGRAM = "multi-llm"
 VARIABLE = "_MULTI_LLM_COMPLETE"
 
 
-@click.command("completion", epilog="zsh: add it after compinit. fish: it belongs into ~/.config/fish/completions/.")
+@click.command(
+    "completion",
+    short_help="Print a shell's completion script.",
+    epilog="zsh: add it after compinit. fish: it belongs into ~/.config/fish/completions/.",
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
-def command(ctx: click.Context, shell: str) -> None:
+def command(ctx: click.Context, /, shell: str) -> None:
     """Print the completion script of a SHELL, as in: eval "$(multi-llm completion bash)"."""
     kind = get_completion_class(shell)
     if kind is None:

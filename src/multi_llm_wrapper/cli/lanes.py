@@ -28,12 +28,13 @@ class Lane:
         self.on_change: Callable[[Lane], None] = lambda lane: None
         self._clock = clock
         self._began = clock()
-        self._ended: float | None = None
 
     @property
     def seconds(self) -> float:
-        """Since the question was asked, until now or the end."""
-        return (self._clock() if self._ended is None else self._ended) - self._began
+        """Since the question was asked; in the end, what the library measured."""
+        if self.response is None:
+            return self._clock() - self._began
+        return float(self.response.metadata["response_time"])
 
     @property
     def ended(self) -> bool:
@@ -53,7 +54,6 @@ class Lane:
         self.on_change(self)
 
     def end(self, response: Response) -> None:
-        self._ended = self._clock()
         self.response = response
         self.provider = response.provider or self.provider
         if response.ok:
@@ -76,4 +76,9 @@ async def follow(stream: ResponseStream, lane: Lane) -> Response:
 
 async def follow_all(streams: Sequence[ResponseStream], lanes: Sequence[Lane]) -> list[Response]:
     """All at once; the responses in the order of the streams."""
-    return await asyncio.gather(*map(follow, streams, lanes))
+    tasks = [asyncio.create_task(follow(stream, lane)) for stream, lane in zip(streams, lanes, strict=True)]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:  # those that are left when one could not show what it got
+            task.cancel()

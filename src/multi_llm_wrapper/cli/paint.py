@@ -10,7 +10,7 @@ HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
 class Line(NamedTuple):
-    """A line of a frame: what to write, colours and all, and how many cells it takes."""
+    """A line of a frame: what to write, colours and all, and how many cells it takes: fewer than the terminal has."""
 
     text: str
     cells: int
@@ -48,9 +48,10 @@ class Painter:
         self._lines = []
 
     def _redraw(self, lines: Sequence[Line], columns: int) -> None:
-        """From the top. A terminal that was made narrower has folded the lines of the old frame."""
+        """From the top. A terminal that was made narrower has folded the lines of the old frame. It is written over
+        and not cleared first: that would flicker, and tmux keeps a screen that is cleared in its history."""
         height = sum(max(1, -(-line.cells // max(1, columns))) for line in self._lines)
-        self._write(_up(height) + "\r" + CLEAR_BELOW + "".join(f"{line.text}\r\n" for line in lines))
+        self._write(_up(height) + "\r" + "".join(f"{line.text}{CLEAR_LINE}\r\n" for line in lines) + CLEAR_BELOW)
 
     def _change(self, lines: Sequence[Line]) -> None:
         old, out = self._lines, []
@@ -60,10 +61,7 @@ class Painter:
                 continue
             out.append(_move(i - row) + line.text + (CLEAR_LINE if i < len(old) else "") + "\r\n")
             row = i + 1
-        if len(lines) < len(old):
-            out.append(_move(len(lines) - row) + CLEAR_BELOW)
-        else:
-            out.append(_move(len(lines) - row))
+        out.append(_move(len(lines) - row) + (CLEAR_BELOW if len(lines) < len(old) else ""))
         if text := "".join(out):
             self._write(text)
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.panel import Panel
-from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from .lanes import Lane, State
+from .lanes import Lane
 from .paint import Line
-from .report import seconds
+from .report import explain, seconds
 from .wrap import Wrapped, one_line
 
 NARROWEST = 26
@@ -22,8 +21,6 @@ LOWEST = 5
 FRAME_CELLS = 4
 """Border and padding, left and right."""
 COLORS = ("cyan", "magenta", "yellow", "green", "blue")
-
-_STATES: dict[State, str] = {"waiting": "waiting", "thinking": "thinking", "writing": "", "done": "done"}
 
 
 class Panels:
@@ -42,7 +39,8 @@ class Panels:
         share = None if height is None else max(LOWEST, height // self._rows(in_row))
         found: list[Line] = []
         for i in range(0, len(self._panels), in_row):
-            found += _render(out, _row(self._panels[i : i + in_row], width, share))
+            panels = self._panels[i : i + in_row]
+            found += _render(out, _row(panels, width, share), width * len(panels))
         return found if height is None else found[-max(1, height) :]
 
     def _rows(self, in_row: int) -> int:
@@ -82,9 +80,11 @@ class LanePanel:
         )
 
     def _status(self) -> str:
+        """Short, so that it fits under the narrowest panel."""
         lane = self._lane
-        words = [lane.provider, _STATES.get(lane.state, lane.state), seconds(lane.seconds, running=not lane.ended)]
-        return ", ".join(word for word in words if word)
+        state = {"writing": None, "done": None, "interrupted": "stopped"}.get(lane.state, lane.state)
+        time = None if lane.state in ("failed", "interrupted") else seconds(lane.seconds, running=not lane.ended)
+        return ", ".join(word for word in (lane.provider, state, time) if word)
 
     def _error(self) -> list[str]:
         """The error's lines, under what came of the answer."""
@@ -92,7 +92,7 @@ class LanePanel:
         if response is None or response.ok or self._lane.state == "interrupted":
             return []
         folded = Wrapped(self._wrapped.width)
-        folded.add(f"{response.error_type}: {one_line(response.error)}")
+        folded.add(f"{response.error_type}: {explain(response)}")
         return folded.last()
 
 
@@ -110,12 +110,7 @@ def _row(panels: Sequence[LanePanel], width: int, share: int | None) -> Renderab
     return row
 
 
-def _render(out: Console, renderable: RenderableType) -> list[Line]:
-    lines = out.render_lines(renderable, pad=False)
-    return [Line(_ansi(out, line), Segment.get_line_length(line)) for line in lines]
-
-
-def _ansi(out: Console, line: list[Segment]) -> str:
+def _render(out: Console, row: RenderableType, cells: int) -> list[Line]:
     with out.capture() as captured:
-        out.print(_Segments(line), end="", soft_wrap=True)
-    return captured.get()
+        out.print(row)
+    return [Line(text, cells) for text in captured.get().splitlines()]

@@ -1,40 +1,30 @@
-"""Running the async library from a command: the event loop, the wrapper, and the exit status."""
+"""Running the async library from a command: the event loop and the wrapper."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
+from . import terminal
+from .exits import BAD_INPUT, TERMINATED, Problem
+
 if TYPE_CHECKING:
-    from ..response import Response
     from ..wrapper import LLMWrapper
 
 T = TypeVar("T")
 
-FAILED, BAD_INPUT, NO_ACCESS, TERMINATED = 1, 2, 3, 143
 
-EXIT_STATUS = """\b
-Exit status:
-  0    answered
-  1    an answer failed, or does not match --schema
-  2    wrong usage or input; nothing was sent
-  3    a key is missing or was refused
-  130  interrupted"""
-
-_NO_ACCESS = frozenset(("auth_error", "permission_error"))
-_BAD_INPUT = frozenset(("validation_error", "unsupported_feature"))
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T], *, verbose: bool = False) -> T:
     """Runs a command's coroutine. Ctrl-C and SIGTERM cancel it, so that it can tidy up, and then end the program."""
-    return asyncio.run(_terminable(main))
+    with terminal.held_logs(tell_them=verbose):
+        return asyncio.run(_terminable(main))
 
 
 async def _terminable(main: Coroutine[Any, Any, T]) -> T:
@@ -54,19 +44,21 @@ async def _terminable(main: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def open_wrapper(base_url: str | None = None, key_variable: str | None = None) -> LLMWrapper:
-    """A wrapper configured by the environment; with `base_url` it knows that host too, see `at_host`."""
+def open_wrapper(base_url: str | None = None, key_variable: str | None = None, **settings: Any) -> LLMWrapper:
+    """A wrapper configured by `settings` and the environment; with `base_url` it knows that host too, see `at_host`."""
     from ..config import OpenAICompatibleConfig, WrapperConfig
     from ..wrapper import LLMWrapper
 
+    if key_variable is not None and base_url is None:
+        raise click.UsageError("--api-key-env is for --base-url, which is not given")
     try:
-        config = WrapperConfig(raise_on_error=False)
+        config = WrapperConfig(raise_on_error=False, **settings)
         if base_url is not None:
-            given = OpenAICompatibleConfig(base_url=base_url, api_key=_key(key_variable))
-            config.providers = {_host(base_url): given}
+            host = OpenAICompatibleConfig(base_url=base_url, api_key=_key(key_variable))
+            config.providers = {_host(base_url): host}
         return LLMWrapper(config)
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise Problem(str(error).replace("OpenAICompatibleConfig.base_url", "--base-url"), BAD_INPUT) from None
 
 
 def at_host(model: str, base_url: str | None) -> str:
@@ -85,18 +77,3 @@ def _key(variable: str | None) -> str | None:
     if not key:
         raise click.UsageError(f"--api-key-env names {variable}, which is not set; set it, or leave the option out")
     return key
-
-
-def exit_status(responses: Iterable[Response]) -> int:
-    """0 when all went well; what all failures have in common, else 1."""
-    found = {_status(response) for response in responses if not response.ok}
-    if not found:
-        return 0
-    return found.pop() if len(found) == 1 else FAILED
-
-
-def _status(response: Response) -> int:
-    if response.error_type in _NO_ACCESS:
-        return NO_ACCESS
-    unsent = response.metadata["rejected_by"] == "client"
-    return BAD_INPUT if unsent and response.error_type in _BAD_INPUT else FAILED

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rich.console import RenderableType
 
 WIDE = 10_000
@@ -19,7 +21,7 @@ WIDE = 10_000
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Left to the command group, which ends the program; rich would end it with status 1."""
-        raise  # noqa: PLE0704  # called while a BrokenPipeError is handled
+        raise  # called while a BrokenPipeError is handled
 
 
 def console(*, err: bool = False) -> Console:
@@ -42,15 +44,49 @@ def can_paint(out: Console) -> bool:
     return is_terminal(sys.stdout) and not out.is_dumb_terminal and not out.legacy_windows
 
 
-def show(out: Console, renderables: Iterable[RenderableType]) -> None:
-    """Prints without blanks at the ends of lines, which only a terminal's background could need."""
+def show(out: Console, renderable: RenderableType, *, apart: bool = False) -> None:
+    """Prints without blanks at the ends of lines; `apart` leaves an empty line before."""
     with out.capture() as captured:
-        for renderable in renderables:
-            out.print(renderable)
-    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+        out.print(renderable)
+    lines = ["", *captured.get().splitlines()] if apart else captured.get().splitlines()
+    out.file.write("".join(f"{line.rstrip()}\n" for line in lines))
+    out.file.flush()
+
+
+def as_json(value: Any) -> str:
+    """For people and programs alike."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def write(text: str) -> None:
     """To standard output, at once, so that a pipe gets an answer as it comes."""
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def tell(line: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def held_logs(*, tell_them: bool) -> Iterator[None]:
+    """Keeps what is logged meanwhile from getting into a picture; it is told afterwards, or not at all."""
+    handler, root = _Keep(logging.WARNING), logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        for line in handler.lines if tell_them else ():
+            tell(line)
+
+
+class _Keep(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))

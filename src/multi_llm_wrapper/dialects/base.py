@@ -33,6 +33,9 @@ class Profile(Struct, frozen=True, kw_only=True):
     """How `reasoning_effort` is said: `effort` (by name), `budget` (in tokens), `level` (Gemini 3), `none`."""
     context_window: int | None = None
     """Tokens of prompt and answer together, when known."""
+    lacks: frozenset[str] = frozenset()
+    """What the family cannot do at all, of `tools`, `images` and `schema` (an answer bound to a JSON schema): a reason
+    to ask another model. Nothing is refused because of it; not being named here means that it is not known."""
 
 
 class Quirks(Struct, frozen=True, kw_only=True):

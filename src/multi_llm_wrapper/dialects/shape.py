@@ -68,6 +68,8 @@ def text(value: Any, where: str) -> str:
 
 def count(value: Any) -> int | None:
     """A token count, or None when it is not a sensible number (Cohere sends floats)."""
+    if type(value) is int:
+        return value if value >= 0 else None
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != value:
         return None
     return int(value)

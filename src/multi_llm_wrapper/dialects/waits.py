@@ -19,7 +19,9 @@ _LONGEST = 40
 
 UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 
-FAMILIES: tuple[tuple[tuple[str, ...], dict[str, tuple[str, ...]]], ...] = (
+_Fields = dict[str, tuple[str, ...]]
+
+FAMILIES: tuple[tuple[tuple[str, ...], _Fields], ...] = (
     (  # OpenAI, Azure (remaining only), Groq (requests per day, tokens per minute), Fireworks
         ("x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens", "x-ratelimit-limit-requests"),
         {
@@ -136,16 +138,20 @@ def parse_duration(text: str) -> float | None:
     return total if end == len(text) else None
 
 
-def _read(fields: dict[str, tuple[str, ...]], headers: Mapping[str, str], now: float | None) -> RateLimit:
-    facts: dict[str, Any] = {}
+def _read(fields: _Fields, headers: Mapping[str, str], now: float | None) -> RateLimit:
+    limit = RateLimit()
     for field, names in fields.items():
-        value = next((headers[name] for name in names if name in headers), None)
-        if value is not None:
-            facts[field] = _reset(value, headers, now) if field.startswith("reset") else _count(value)
-    return RateLimit(**facts)
+        for name in names:
+            text = headers.get(name)
+            if text is not None:
+                setattr(limit, field, _reset(text, headers, now) if field[:5] == "reset" else _count(text))
+                break
+    return limit
 
 
 def _count(text: str) -> int | None:
+    if text.isdecimal() and len(text) < 16:
+        return int(text)
     number = _number(text)
     return None if number is None else int(number)
 
@@ -195,11 +201,8 @@ def _date(text: str | None) -> float | None:
         return None
 
 
-def _unix(moment: datetime) -> float | None:
-    try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):  # the year 1, east of Greenwich
-        return None
+def _unix(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _number(text: Any) -> float | None:

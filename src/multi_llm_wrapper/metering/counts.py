@@ -40,9 +40,10 @@ class Counts:
         count.requests += 1
         count.seconds += seconds
         if usage is not None:
-            count.tokens += usage.total_tokens or 0
-            count.input_tokens += usage.input_tokens or 0
-            count.output_tokens += usage.output_tokens or 0
+            inside, outside = usage.input_tokens or 0, usage.output_tokens or 0
+            count.tokens += inside + outside if usage.total_tokens is None else usage.total_tokens
+            count.input_tokens += inside
+            count.output_tokens += outside
         return count
 
     def stats(self, configured: Iterable[str]) -> dict[str, dict[str, int]]:

@@ -38,7 +38,7 @@ class Budget:
             return 0.0
         if not error.retryable or self.attempts >= self.max_attempts:
             return None
-        wait = self._backoff() if error.retry_after is None else error.retry_after
+        wait = self._backoff() if error.retry_after is None else max(0.0, error.retry_after)  # NaN becomes 0 too
         if wait > MAX_WAIT or now + wait >= self.deadline:
             return None
         return wait

@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
-from ..dialects.base import NO_QUIRKS, Quirks
-
-
-class ProviderRow(Struct, frozen=True, kw_only=True):
-    """How to reach a provider. Replies are read the same everywhere; only requests differ by host."""
-
-    name: str
-    base_url: str
-    dialect: str = "openai_chat"
-    auth: tuple[str, str] = ("authorization", "Bearer ")
-    """Header name, and what stands before the key in it."""
-    key_env: tuple[str, ...] = ()
-    """Environment variables that may hold the key, first found wins."""
-    base_url_env: tuple[str, ...] = ()
-    families: tuple[str, ...] = ()
-    """Prefixes of model names that belong to this provider when nothing else says where a model lives."""
-    headers: dict[str, str] = {}
-    version_header: str | None = None
-    """The header that `api_version` of the configuration sets."""
-    key_required: bool = True
-    quirks: Quirks = NO_QUIRKS
-
+from ..dialects.base import Quirks
+from .hosts import HOSTS
+from .row import ProviderRow
 
 OPENAI = ProviderRow(
     name="openai",
@@ -33,6 +12,7 @@ OPENAI = ProviderRow(
     key_env=("OPENAI_API_KEY",),
     base_url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     families=("gpt-", "chatgpt-", "o1", "o3", "o4", "o5"),
+    source="https://platform.openai.com/docs/api-reference/chat",
 )
 ANTHROPIC = ProviderRow(
     name="anthropic",
@@ -44,6 +24,7 @@ ANTHROPIC = ProviderRow(
     families=("claude-",),
     headers={"anthropic-version": "2023-06-01"},
     version_header="anthropic-version",
+    source="https://docs.anthropic.com/en/api/messages",
 )
 GEMINI = ProviderRow(
     name="gemini",
@@ -53,6 +34,8 @@ GEMINI = ProviderRow(
     key_env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     base_url_env=("GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"),
     families=("gemini-", "gemma-"),
+    version_in_url=True,
+    source="https://ai.google.dev/api/generate-content",
 )
 GROQ = ProviderRow(
     name="groq",
@@ -61,7 +44,10 @@ GROQ = ProviderRow(
     base_url_env=("GROQ_BASE_URL",),
     # https://console.groq.com/docs/openai: `max_tokens` is deprecated there too, both are accepted.
     quirks=Quirks(max_tokens_field="max_completion_tokens", developer_role=False),
+    source="https://console.groq.com/docs/openai",
 )
 
-ROWS: dict[str, ProviderRow] = {row.name: row for row in (OPENAI, ANTHROPIC, GEMINI, GROQ)}
+ROWS: dict[str, ProviderRow] = {row.name: row for row in (OPENAI, ANTHROPIC, GEMINI, GROQ, *HOSTS)}
 """The known providers by name."""
+
+__all__ = ["ROWS", "ProviderRow"]

@@ -15,12 +15,12 @@ from .. import dialects
 from ..dialects import shape
 from ..dialects.base import Dialect, Encoder
 from ..errors import LLMError
-from ..types import ChatRequest, Event, Native, Reply
+from ..types import ChatRequest, Reply
 from . import answers, models, refusals, routes
 from .answers import Draft
 from .dice import Dice
 from .journal import Journal, JournalEntry
-from .native import late_signature, signed_turn
+from .native import signed_turn
 from .plan import Plan, SimRequest, Step, whole
 from .routes import Route
 from .scripts import Make, Match, Override, Scripts
@@ -171,7 +171,7 @@ class Brain:
         delay, before = self.first_token - pace, encoder.start()
         for event, size in answers.events(reply, made):
             delay += pace * size
-            if data := before + _encoded(encoder, event):
+            if data := before + encoder.event(event):
                 yield Step(max(delay, 0.0), data)
                 delay, before = 0.0, b""
         end = encoder.end(reply.finish_reason or "stop", reply.usage, reply.provider_finish_reason)
@@ -234,9 +234,3 @@ def _encoder(dialect: Dialect, reply: Reply, body: bytes) -> Encoder:
 
         include_usage = b"include_usage" in body and openai_chat.wants_usage(body)
     return dialect.encoder(response_id=response_id, model=model, created=CREATED, include_usage=include_usage)
-
-
-def _encoded(encoder: Encoder, event: Event) -> bytes:
-    if type(event) is Native and event.message.dialect == "anthropic_messages":
-        return late_signature(event.message)
-    return encoder.event(event)

@@ -66,6 +66,14 @@ class SimulatorServer:
         if self._connections:  # an aborted transport tells its protocol in the loop's next round
             await self._all_lost.wait()
 
+    def reset(self) -> None:
+        """The brain as new, and nothing of before still going on: replies under way are broken off, idle connections
+        kept."""
+        for connection in list(self._connections):
+            if connection.busy:
+                connection.abort()
+        self.brain.reset()
+
     async def __aenter__(self) -> SimulatorServer:
         return self if self._server is not None else await self.start()
 
@@ -194,7 +202,13 @@ class _Connection(asyncio.Protocol):
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
+    @property
+    def busy(self) -> bool:
+        """A request is being read or answered."""
+        return self._writer is not None or self._parser.buffered > 0
+
     def abort(self) -> None:
+        self._hang_up()
         self._transport.abort()
 
     def _linger(self) -> None:

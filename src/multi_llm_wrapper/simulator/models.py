@@ -7,8 +7,8 @@ from typing import Any
 
 FAMILIES: dict[str, re.Pattern[str]] = {
     "openai_chat": re.compile(
-        r"(gpt-|chatgpt-|ft:|o[1-9]|llama|mixtral|mistral|ministral|magistral|codestral|devstral|deepseek|qwen|grok-|kimi"
-        r"|glm-|sonar|command-|gemma|phi-|.+/).*"
+        r"(gpt-|chatgpt-|ft:|o[1-9]|.+/|(?i:(meta-)?llama|(open-)?mi[sx]tral|ministral|magistral|codestral|devstral|pixtral"
+        r"|voxtral|deepseek|qwen|grok-|kimi|moonshot-|(zai-)?glm-|sonar|command-|gemma|phi-|minimax-)).*"
     ),
     "anthropic_messages": re.compile(r"claude-.+"),
     "gemini": re.compile(r"(gemini-|gemma-|tunedModels/).+"),

@@ -29,15 +29,6 @@ def signature(text: str) -> str:
     return base64.b64encode(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=48).digest()).decode()
 
 
-def late_signature(native: NativeMessage) -> bytes:
-    """Anthropic's event that signs the thinking block just streamed. (Its encoder can say a native turn only as a whole,
-    before anything else, which leaves nothing to pace.)"""
-    blocks = native.fields.get("content") or [{}]
-    delta = {"type": "signature_delta", "signature": blocks[0].get("signature", "")}
-    data = msgspec.json.encode({"type": "content_block_delta", "index": 0, "delta": delta})
-    return b"event: content_block_delta\ndata: %b\n\n" % data
-
-
 def _blocks(reasoning: str, content: str, calls: list[ToolCall]) -> list[dict[str, Any]]:
     """https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking: the thinking block is signed."""
     blocks: list[dict[str, Any]] = [{"type": "thinking", "thinking": reasoning, "signature": signature(reasoning)}]

@@ -27,7 +27,7 @@ _BRACES = re.compile(r"\{(\d{1,6})(,(\d{1,6})?)?\}")
 _ANY = 1_000_000
 _MAX_DEPTH = 50
 _MAX_REPEAT = 10_000
-_MAX_LENGTH = 100_000
+_MAX_LENGTH = 20_000
 
 
 class UnsupportedPatternError(Exception):

@@ -29,12 +29,12 @@ from .dice import Dice
 from .merge import UnsatisfiableError, merge
 from .pattern import UnsupportedPatternError, compile_pattern
 
-ATTEMPTS = 12
+ATTEMPTS = 8
 """How many values are made and checked before a schema counts as unsatisfiable."""
 FULL_DEPTH = 3
 """Below this depth only what is required is made."""
 MAX_DEPTH = 24
-MAX_STEPS = 4000
+MAX_STEPS = 3000
 """Of one attempt; a schema that branches without end stops here."""
 MAX_LENGTH = 100_000
 """Of strings and lists that a schema may ask for."""
@@ -81,12 +81,13 @@ class _Maker:
         self._count(depth)
         schema = self._flat(schema, 0)
         if "const" in schema:
-            return schema["const"]
+            return self._chosen([schema["const"]], schema)
         if isinstance(schema.get("enum"), list):
-            return self._enum(schema)
+            return self._chosen(schema["enum"], schema)
         if "if" in schema and "anyOf" not in schema:
             yes = {"allOf": [schema["if"], schema.get("then", True)]}
-            schema = {**schema, "anyOf": [yes, schema.get("else", True)]}
+            rest = {key: value for key, value in schema.items() if key not in ("if", "then", "else")}
+            schema = {**rest, "anyOf": [yes, schema.get("else", True)]}
         for keyword in ("anyOf", "oneOf"):
             if isinstance(schema.get(keyword), list):
                 return self._branch(schema, keyword, depth, name)
@@ -118,9 +119,9 @@ class _Maker:
             flat = merge(flat, self._flat(part, depth + 1))
         return self._flat(flat, depth + 1)
 
-    def _enum(self, schema: dict[str, Any]) -> Any:
-        rest = {key: value for key, value in schema.items() if key != "enum"}
-        fitting = [value for value in schema["enum"] if matches(value, rest, self._root)]
+    def _chosen(self, values: list[Any], schema: dict[str, Any]) -> Any:
+        """One of the values given, if the rest of the schema allows it."""
+        fitting = [value for value in values if matches(value, schema, self._root)]
         if not fitting:
             raise UnsatisfiableError("no value of its enum fits the rest of it")
         return self._dice.pick(fitting)

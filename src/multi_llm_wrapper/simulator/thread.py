@@ -145,8 +145,19 @@ class Simulator:
         return self.brain.journal.wait_for(condition, timeout)
 
     def reset(self) -> None:
-        """As new: an empty journal, nothing scripted, the options it was made with."""
-        self.brain.reset()
+        """As new: an empty journal, nothing scripted, the options it was made with, and no reply of before still
+        under way. Not for the serving thread."""
+        if self._thread is None or self._loop is None:
+            self.brain.reset()
+            return
+        done = threading.Event()
+
+        def reset() -> None:
+            self._server.reset()
+            done.set()
+
+        self._loop.call_soon_threadsafe(reset)
+        done.wait(START_TIMEOUT)
 
     # --- the thread -----------------------------------------------------------------------------------------------
 

@@ -224,8 +224,8 @@ def _headers(text: str) -> dict[str, str]:
 
 def _check_start(buffer: bytearray) -> None:
     """Bytes that cannot become a request are refused at once instead of waited with."""
-    line = buffer[:256].split(b"\r\n", 1)[0]
-    if line and not _START.match(line):
+    line = bytes(buffer[:256]).split(b"\r\n", 1)[0]
+    if line not in (b"", b"\r") and not _START.match(line):
         raise BadRequestError(400, "the first line is not a request line")
 
 

@@ -23,6 +23,10 @@ class HTTPRequest(Struct, frozen=True):
     ca_file: str | None = None
     """PEM file of the certificate authorities to trust instead of the system's."""
 
+    def __repr__(self) -> str:
+        """Without headers and proxy, which hold keys, and without what was asked."""
+        return f"HTTPRequest({self.method} {self.url}, {len(self.body)} bytes)"
+
 
 class HTTPResponse(Protocol):
     status: int

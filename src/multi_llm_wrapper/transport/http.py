@@ -6,8 +6,10 @@ Importing this module imports aiohttp (0.1 s), so the wrapper imports it when th
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 
 import aiohttp
 from yarl import URL
@@ -15,11 +17,12 @@ from yarl import URL
 from ..errors import ConnectionError, TimeoutError
 from .base import HTTPRequest
 from .proxies import proxy_for
-from .sessions import Sessions
-
+from .sessions import Sessions, StaleConnectionError
 
 LINGER = 0.1
 """Seconds that the end of a body may take after the answer in it was complete."""
+_LARGE = 1024 * 1024
+"""From here on a request body is written in pieces; aiohttp warns when it gets more than this as bytes."""
 
 
 class HTTPTransport:
@@ -38,18 +41,18 @@ class HTTPTransport:
     async def send(self, request: HTTPRequest, *, connect_timeout: float | None = None) -> HTTPReply:
         session = self._sessions.current()
         url, environment_proxy = self._urls.get(request.url) or self._address(request.url)
-        proxy = environment_proxy if request.proxy is None else request.proxy or None
-        timeout = self._timeouts.get(connect_timeout) or self._timeout(connect_timeout)
+        trust = True if request.ca_file is None else self._ssl.get(request.ca_file) or self._context(request.ca_file)
+        body = request.body
         try:
             response = await session.request(
                 request.method,
                 url,
-                data=request.body or None,
+                data=io.BytesIO(body) if len(body) > _LARGE else body or None,
                 headers=request.headers,
                 allow_redirects=False,
-                timeout=timeout,
-                proxy=proxy,
-                ssl=True if request.ca_file is None else self._context(request.ca_file),
+                timeout=self._timeouts.get(connect_timeout) or self._timeout(connect_timeout),
+                proxy=environment_proxy if request.proxy is None else request.proxy or None,
+                ssl=trust,
             )
         except aiohttp.ConnectionTimeoutError:
             raise TimeoutError(
@@ -66,10 +69,14 @@ class HTTPTransport:
 
     def _address(self, text: str) -> tuple[URL, str | None]:
         """Parsing a URL and asking the environment for its proxy costs more than the rest of our call: done once."""
-        url = URL(text, encoded=True)
+        try:
+            url = URL(text, encoded=True)
+            port = url.port
+        except ValueError:
+            raise ConnectionError("base_url and the model name make no URL; check both.", code="bad_url") from None
         if len(self._urls) > 1000:
             self._urls.clear()
-        entry = self._urls[text] = (url, proxy_for(url.scheme, url.host or "", url.port, self._environ))
+        entry = self._urls[text] = (url, proxy_for(url.scheme, url.host or "", port, self._environ))
         return entry
 
     def _timeout(self, connect: float | None) -> aiohttp.ClientTimeout:
@@ -79,9 +86,12 @@ class HTTPTransport:
         return timeout
 
     def _context(self, ca_file: str) -> ssl.SSLContext:
-        context = self._ssl.get(ca_file)
-        if context is None:
+        try:
             context = self._ssl[ca_file] = ssl.create_default_context(cafile=ca_file)
+        except (OSError, ValueError) as error:
+            raise ConnectionError(
+                f"ca_file cannot be used ({_reason(error)}); give a PEM file of certificates.", code="bad_ca_file"
+            ) from None
         return context
 
 
@@ -103,7 +113,8 @@ class HTTPReply:
         response = self._response
         try:
             chunk = await response.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # RuntimeError: the session was closed meanwhile
+            self.abort()
             raise _broken(error) from None
         if not chunk:
             response.release()
@@ -118,7 +129,10 @@ class HTTPReply:
             return
         if error is not None:
             response.content.set_exception(error)
+        connection = response.connection
         response.close()
+        if connection is not None:
+            connection.close()  # what aiohttp leaves out once the loop is closed
 
     def finish(self) -> None:
         # aiohttp gives the connection back to the pool by itself when the end of the body arrives; the timer closes
@@ -127,30 +141,41 @@ class HTTPReply:
             asyncio.get_running_loop().call_later(LINGER, self.abort)
 
     def __del__(self) -> None:
-        try:
+        with suppress(Exception):  # interpreter shutdown: nothing left to close with
             self.abort()
-        except Exception:  # noqa: S110  # interpreter shutdown: nothing left to close with
-            pass
 
 
 def _connection_error(error: Exception, url: URL) -> ConnectionError:
     host = f"{url.host}:{url.port}"
-    code, what = "connect_failed", f"Could not connect to {host}"
-    if isinstance(error, ssl.SSLError | aiohttp.ClientSSLError):
-        code, what = "tls_failed", f"No trusted TLS connection to {host}; set ca_file if your network has its own CA"
-    elif isinstance(error, aiohttp.ClientConnectorDNSError):
-        code, what = "dns_failed", f"The host name {url.host} was not found; check base_url"
-    elif isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
-        code, what = "proxy_failed", f"The proxy did not connect us to {host}; check its address and credentials"
-    elif isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError) or not isinstance(
-        error, aiohttp.ClientConnectorError
-    ):
-        code, what = "disconnected", f"{host} closed the connection before it answered"
-    return ConnectionError(f"{what} ({_reason(error)}).", code=code)
+    for kinds, code, what in _FAILURES:
+        if isinstance(error, kinds):
+            return ConnectionError(f"{what.format(host=host, name=url.host)} ({_reason(error)}).", code=code)
+    return ConnectionError(f"The request to {host} could not be sent ({_reason(error)}).", code="not_sent")
+
+
+_FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
+    (
+        (ssl.SSLError, aiohttp.ClientSSLError),
+        "tls_failed",
+        "No trusted TLS connection to {host}; set ca_file if your network has its own CA",
+    ),
+    ((aiohttp.ClientConnectorDNSError,), "dns_failed", "The host name {name} was not found; check base_url"),
+    (
+        (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError),
+        "proxy_failed",
+        "The proxy did not connect us to {host}; check its address and credentials",
+    ),
+    ((aiohttp.ClientConnectorError,), "connect_failed", "Could not connect to {host}"),
+    ((aiohttp.ClientResponseError,), "no_http", "{host} answered with something that is not HTTP; check base_url"),
+    ((aiohttp.InvalidURL,), "bad_url", "The URL for {host} cannot be used; check base_url and the model name"),
+    ((StaleConnectionError,), "stale_connection", "{host} had closed the idle connection that was used"),
+    ((aiohttp.ClientConnectionError, OSError), "disconnected", "{host} closed the connection before it answered"),
+)
+"""What aiohttp raises before there is a reply -> our code for it, and its words; the first that fits counts."""
 
 
 def _broken(error: Exception) -> ConnectionError:
-    if isinstance(error, aiohttp.ClientPayloadError) and "encoding" in str(error).lower() and "content" in str(error).lower():
+    if isinstance(error, aiohttp.ClientPayloadError) and "content-encoding" in str(error).lower():
         return ConnectionError(f"The reply could not be decompressed ({_reason(error)}).", code="bad_encoding")
     return ConnectionError(f"The connection broke while the reply was read ({_reason(error)}).", code="broken")
 

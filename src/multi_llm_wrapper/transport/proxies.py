@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 
 
@@ -27,38 +28,47 @@ def _get(environ: Mapping[str, str], name: str) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    if host.rstrip(".").lower() == "localhost":
-        return True
+    address = _address(host)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback if address is not None else host.rstrip(".").lower() == "localhost"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return False
+        return None
+
+
+_ENTRY = re.compile(r"(\[[^\]]*\]|[^:]*):(\d+)")
 
 
 def _excluded(host: str, port: int | None, no_proxy: str) -> bool:
-    """`*`, a domain (with or without a leading dot, matching its subdomains), an address, a CIDR block, each with an
-    optional port."""
+    """`*`, a domain (with or without a leading dot, matching its subdomains), an address, a CIDR block, each but the
+    last with an optional port."""
     host = host.rstrip(".").lower()
+    address = _address(host)
     for entry in no_proxy.lower().replace(",", " ").split():
-        if entry == "*":
-            return True
         if "/" in entry:
-            if _in_network(host, entry):
+            if address is not None and _in_network(address, entry):
                 return True
             continue
-        name, colon, entry_port = entry.rpartition(":")
-        if colon and entry_port.isdigit() and name.count(":") == 0:
-            if port != int(entry_port):
+        with_port = _ENTRY.fullmatch(entry)
+        if with_port is not None:
+            if port != int(with_port[2]):
                 continue
-            entry = name
-        entry = entry.removeprefix("*").removeprefix(".")
-        if host == entry or host.endswith(f".{entry}"):
+            entry = with_port[1]
+        if entry == "*" or (address is not None and address == _address(entry)):
+            return True
+        domain = entry.removeprefix("*").removeprefix(".").rstrip(".")
+        if domain and (host == domain or host.endswith(f".{domain}")):
             return True
     return False
 
 
-def _in_network(host: str, network: str) -> bool:
+def _in_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, network: str) -> bool:
     try:
-        return ipaddress.ip_address(host.strip("[]")) in ipaddress.ip_network(network, strict=False)
+        return address in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False

@@ -53,6 +53,12 @@ class Watch:
             self._handle.cancel()
             self._handle = None
 
+    def close(self) -> None:
+        """Stops for good, and lets go of what it was given, which may hold the watch itself."""
+        self.stop()
+        self.response = None
+        self._error = _over
+
     def __enter__(self) -> Self:
         task = self._task = asyncio.current_task(self._loop)
         self._cancelling = task.cancelling() if task is not None else 0
@@ -80,3 +86,7 @@ class Watch:
         elif self._task is not None:
             self._expired = True
             self._task.cancel()
+
+
+def _over() -> Exception:
+    return RuntimeError("the watch is closed")

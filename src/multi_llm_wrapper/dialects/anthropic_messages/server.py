@@ -1,7 +1,7 @@
 """Server side: a request in Anthropic's words as a canonical one, refused with the real API's messages when wrong.
 
-What the API knows and the canonical request has no place for (metadata, cache marks, `is_error`, server-side tools, ...) is
-accepted and left out.
+What the API knows and the canonical request has no place for (metadata, cache marks, `is_error`, server-side tools,
+top_k) is accepted and left out.
 """
 
 from __future__ import annotations

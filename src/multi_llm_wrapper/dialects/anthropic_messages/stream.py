@@ -26,10 +26,10 @@ class Encoder:
     """Writes one streamed answer; see `dialects.base.Encoder`.
 
     A `Native` event of this dialect that comes before any content is the content: its blocks are written verbatim, and
-    the events that say the same are left out. Later than that its signatures cannot be said any more.
+    the events that say the same are left out. One that comes later signs the thinking that was streamed.
     """
 
-    __slots__ = ("_calls", "_count", "_head", "_kind", "_usage", "_verbatim")
+    __slots__ = ("_calls", "_count", "_head", "_kind", "_thoughts", "_usage", "_verbatim")
 
     def __init__(self, response_id: str, model: str, usage: Usage | None = None) -> None:
         self._head = head(response_id, model)
@@ -37,6 +37,7 @@ class Encoder:
         self._kind = ""  # of the open block
         self._count = 0  # blocks so far
         self._calls: dict[int, int] = {}  # tool call -> its block
+        self._thoughts: dict[int, list[str]] = {}  # thinking block -> its text
         self._verbatim = False
 
     def start(self) -> bytes:
@@ -84,6 +85,8 @@ class Encoder:
         if not text:
             return b""
         out = b"" if self._kind == kind else self._open(kind, _TEXTS[kind])
+        if kind == "thinking":
+            self._thoughts.setdefault(self._count - 1, []).append(text)
         return out + _delta(self._count - 1, f"{kind}_delta", kind, text)
 
     def _call(self, event: ToolCallDelta) -> bytes:
@@ -99,10 +102,20 @@ class Encoder:
 
     def _native(self, event: Native) -> bytes:
         blocks = native_blocks(event.message)
-        if self._count or not blocks:
-            return b""
-        self._verbatim = True
+        if self._count:
+            return self._signatures(blocks)
+        self._verbatim = bool(blocks)
         return b"".join(self._verbatim_block(block) for block in blocks) + self._close()
+
+    def _signatures(self, blocks: list[dict[str, Any]]) -> bytes:
+        """Also of blocks that are closed already (the real API signs before that, clients go by the index), but only of
+        the very text that was signed."""
+        out = b""
+        signed = (block for block in blocks if block.get("type") == "thinking" and block.get("signature"))
+        for (index, texts), block in zip(self._thoughts.items(), signed, strict=False):
+            if "".join(texts) == block.get("thinking"):
+                out += _delta(index, "signature_delta", "signature", block["signature"])
+        return out
 
     def _verbatim_block(self, block: dict[str, Any]) -> bytes:
         """Text, thinking and tool input as deltas, for clients that wait for those; all else in the start event."""

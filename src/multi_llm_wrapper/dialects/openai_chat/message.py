@@ -21,12 +21,13 @@ _READ = frozenset({"role", "content", "tool_calls", "function_call", "refusal", 
 class MessageReader:
     """Reads the message of one answer, whole or delta by delta, and keeps what is told at the end only."""
 
-    __slots__ = ("_calls", "_contents", "_details", "_held", "_reasoning", "refused")
+    __slots__ = ("_calls", "_contents", "_details", "_held", "_listed", "_reasoning", "refused")
 
     def __init__(self) -> None:
         self.refused = False
         self._calls = Calls()
         self._contents: list[Any] = []
+        self._listed = False  # some content came as a list of parts
         self._reasoning: dict[str, list[str]] = {}
         self._details: list[list[Any]] = []
         self._held: dict[str, list[Any]] = {}
@@ -61,16 +62,18 @@ class MessageReader:
 
     def close(self) -> list[Event]:
         """Extras that came in pieces, and the native message if it holds what the canonical fields cannot."""
+        if not (self._held or self._reasoning or self._details or self._listed):
+            return []
         events: list[Event] = [Extra(name, _in_one(name, values)) for name, values in self._held.items()]
         native: dict[str, Any] = {name: "".join(pieces) for name, pieces in self._reasoning.items()}
         if self._details:
             native["reasoning_details"] = gathered(self._details)
             events.append(Extra("reasoning_details", native["reasoning_details"]))
-        if any(type(content) is list for content in self._contents):
+        if self._listed:
             native.update(_native_content(self._contents))
         if native:
             events.append(Native(NativeMessage(DIALECT, native)))
-        self._held, self._reasoning, self._details, self._contents = {}, {}, [], []
+        self._held, self._reasoning, self._details, self._contents, self._listed = {}, {}, [], [], False
         return events
 
     def _read_field(self, name: str, value: Any, message: dict[str, Any], whole: bool, events: list[Event]) -> None:
@@ -104,6 +107,7 @@ class MessageReader:
     def _read_parts(self, parts: list[Any], events: list[Event]) -> None:
         """Mistral's form of `content`: text and thinking as typed parts."""
         self._contents.append(parts)
+        self._listed = True
         for part in parts:
             part = {"type": "text", "text": part} if type(part) is str else obj(part, "content[]")
             kind = part.get("type")

@@ -14,28 +14,24 @@ from ..shape import count
 
 def read_usage(raw: dict[str, Any]) -> Usage:
     """Inclusive counts; None for what was not reported, also where it stands there in a shape that is no count."""
-    inside, outside = count(raw.get("prompt_tokens")), count(raw.get("completion_tokens"))
-    total = count(raw.get("total_tokens"))
+    inside, outside, total = map(count, map(raw.get, _TOTALS))
     of_prompt, of_answer = _details(raw, "prompt_tokens_details"), _details(raw, "completion_tokens_details")
-    reasoning = _first(of_answer.get("reasoning_tokens"), raw.get("reasoning_tokens"))
+    reasoning = count(of_answer.get("reasoning_tokens"))
+    if reasoning is None:
+        reasoning = count(raw.get("reasoning_tokens"))
+    read = count(of_prompt.get("cached_tokens"))
+    if read is None:
+        read = next((found for name in _CACHED if (found := count(raw.get(name))) is not None), None)
     if inside is not None and outside is not None:
-        if reasoning and total == inside + outside + reasoning:
-            outside += reasoning  # xAI counts reasoning beside the answer; the total tells
-        elif total is None:
+        if total is None:
             total = inside + outside
-    return Usage(
-        input_tokens=inside,
-        output_tokens=outside,
-        total_tokens=total,
-        cache_read_tokens=_first(
-            of_prompt.get("cached_tokens"),
-            raw.get("prompt_cache_hit_tokens"),
-            raw.get("cached_tokens"),
-            raw.get("num_cached_tokens"),
-        ),
-        cache_write_tokens=count(of_prompt.get("cache_write_tokens")),
-        reasoning_tokens=reasoning,
-    )
+        elif reasoning and total == inside + outside + reasoning:
+            outside += reasoning  # xAI counts reasoning beside the answer; the total tells
+    return Usage(inside, outside, total, read, count(of_prompt.get("cache_write_tokens")), reasoning)
+
+
+_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
@@ -59,11 +55,6 @@ def write_usage(usage: Usage) -> dict[str, Any]:
 def _details(raw: dict[str, Any], name: str) -> dict[str, Any]:
     value = raw.get(name)
     return value if type(value) is dict else {}
-
-
-def _first(*values: Any) -> int | None:
-    """The first of several places that holds a count."""
-    return next((found for value in values if (found := count(value)) is not None), None)
 
 
 def _known(**fields: Any) -> dict[str, Any]:

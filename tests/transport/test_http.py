@@ -1,0 +1,642 @@
+"""The HTTP transport over real sockets: what it sends, what it makes of what comes back, and what it leaves behind."""
+
+import asyncio
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import zlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from multi_llm_wrapper.errors import ConnectionError as LostConnection
+from multi_llm_wrapper.errors import LLMError
+from multi_llm_wrapper.errors import TimeoutError as LateError
+from multi_llm_wrapper.transport.base import HTTPRequest
+from multi_llm_wrapper.transport.http import LINGER, HTTPReply, HTTPTransport
+from tests.servers import (
+    CLOSE,
+    HALF_CLOSE,
+    HANG,
+    LAST_CHUNK,
+    PROMPTLY,
+    RESET,
+    Step,
+    begun,
+    chunk,
+    compressed,
+    head,
+    serve,
+    stream,
+    unused_port,
+    whole,
+)
+
+pytestmark = pytest.mark.asyncio
+
+HELLO = b'{"hello": "you"}'
+
+
+@pytest_asyncio.fixture
+async def transport() -> AsyncIterator[HTTPTransport]:
+    transport = HTTPTransport({})
+    yield transport
+    await transport.aclose()
+
+
+def post(url: str, body: bytes = b"{}", **fields: Any) -> HTTPRequest:
+    return HTTPRequest("POST", url, {"content-type": "application/json", **fields.pop("headers", {})}, body, **fields)
+
+
+async def read(reply: HTTPReply) -> bytes:
+    body = b""
+    while piece := await reply.next_chunk():
+        body += piece
+    return body
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_request_goes_out_as_it_is(transport: HTTPTransport) -> None:
+    """Method, path with its query, headers and body reach the server unchanged; no cookie, nothing of aiohttp's."""
+    async with serve(whole(HELLO)) as server:
+        url = f"{server.url}/v1/models/a%2Fb:go?alt=sse"
+        await read(await transport.send(post(url, b'{"a": 1}', headers={"x-key": "1", "user-agent": "me/1"})))
+
+        asked = server.requests[0]
+        assert (asked.method, asked.target, asked.body) == ("POST", "/v1/models/a%2Fb:go?alt=sse", b'{"a": 1}')
+        assert {
+            "host": f"127.0.0.1:{server.port}",
+            "accept": "*/*",
+            "accept-encoding": "gzip, deflate",
+            "content-type": "application/json",
+            "content-length": "8",
+            "x-key": "1",
+            "user-agent": "me/1",
+        } == asked.headers
+
+
+async def test_a_large_body_goes_out_whole_and_without_a_warning(transport: HTTPTransport) -> None:
+    """More than the megabyte above which aiohttp warns (and warnings are errors here)."""
+    body = os.urandom(3 * 1024 * 1024)
+    async with serve(whole(HELLO)) as server:
+        assert await read(await transport.send(post(server.url, body))) == HELLO
+        assert body == server.requests[0].body
+        assert str(len(body)) == server.requests[0].headers["content-length"]
+
+
+async def test_a_connection_is_used_again(transport: HTTPTransport) -> None:
+    """One after the other, requests share a connection, whether the body came at once, in chunks, or was empty."""
+    replies = (whole(HELLO), stream(b"a", 0.01, b"b"), [head(204, chunked=False)], whole(b"", 500))
+    async with serve(*replies, whole(HELLO)) as server:
+        for _ in range(5):
+            await read(await transport.send(post(server.url)))
+
+        assert [request.connection for request in server.requests] == [0] * 5
+
+
+async def test_a_reply_that_says_close_ends_its_connection(transport: HTTPTransport) -> None:
+    async with serve(whole(HELLO, headers={"connection": "close"})) as server:
+        for _ in range(2):
+            assert await read(await transport.send(post(server.url))) == HELLO
+        assert [request.connection for request in server.requests] == [0, 1]
+        await server.left(0)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirect_is_not_followed(transport: HTTPTransport, status: int) -> None:
+    """It would carry the key somewhere else."""
+    async with serve(whole(b"", status, {"location": "http://127.0.0.1:1/v2"})) as server:
+        reply = await transport.send(post(server.url))
+        assert (status, b"") == (reply.status, await read(reply))
+        assert len(server.requests) == 1
+
+
+async def test_cookies_are_not_kept(transport: HTTPTransport) -> None:
+    async with serve(whole(HELLO, headers={"set-cookie": "session=1"})) as server:
+        for _ in range(2):
+            await read(await transport.send(post(server.url)))
+        assert "cookie" not in server.requests[1].headers
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_body_comes_out_plain(transport: HTTPTransport, encoding: str) -> None:
+    async with serve(compressed(HELLO, encoding)) as server:
+        assert await read(await transport.send(post(server.url))) == HELLO
+
+
+async def test_deflate_without_its_wrapper_comes_out_plain(transport: HTTPTransport) -> None:
+    """What some servers call deflate has no zlib header."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    raw = packer.compress(HELLO) + packer.flush()
+    async with serve(whole(raw, headers={"content-encoding": "deflate"})) as server:
+        assert await read(await transport.send(post(server.url))) == HELLO
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_compressed_stream_comes_piece_by_piece(transport: HTTPTransport, encoding: str) -> None:
+    """What the server has flushed is there before the rest is sent."""
+    packer = zlib.compressobj(wbits=31 if encoding == "gzip" else 15)
+    first = packer.compress(b"data: 1\n\n") + packer.flush(zlib.Z_SYNC_FLUSH)
+    last = packer.compress(b"data: 2\n\n") + packer.flush()
+    async with serve([head(headers={"content-encoding": encoding}), chunk(first), HANG]) as server:
+        reply = await transport.send(post(server.url))
+        async with asyncio.timeout(1):
+            assert await reply.next_chunk() == b"data: 1\n\n"
+        reply.abort()
+    async with serve(stream(first, 0.01, last, headers={"content-encoding": encoding})) as server:
+        assert await read(await transport.send(post(server.url))) == b"data: 1\n\ndata: 2\n\n"
+
+
+async def test_broken_compression_says_so(transport: HTTPTransport) -> None:
+    async with serve(whole(b"\x1f\x8b\x08 no gzip at all", headers={"content-encoding": "gzip"})) as server:
+        with pytest.raises(LostConnection, match="could not be decompressed") as caught:
+            await read(await transport.send(post(server.url)))
+        assert caught.value.code == "bad_encoding"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([head(headers={"content-length": "100"}, chunked=False), HELLO, CLOSE], id="content-length"),
+        pytest.param([head(), chunk(HELLO), CLOSE], id="chunked"),
+        pytest.param([head(), b"ffff\r\n" + HELLO, CLOSE], id="in a chunk"),
+        pytest.param([head(), chunk(HELLO), 0.02, RESET], id="reset"),
+        pytest.param([head(), chunk(HELLO), 0.02, b"no chunk size\r\n", CLOSE], id="bad chunk"),
+    ],
+)
+async def test_a_body_without_its_end_is_a_broken_connection(transport: HTTPTransport, steps: list[Step]) -> None:
+    """What had come before is read; then the read fails, and does not say that this was all."""
+    async with serve(steps) as server:
+        reply = await transport.send(post(server.url))
+        with pytest.raises(LostConnection, match="connection broke") as caught:
+            await read(reply)
+        assert caught.value.code == "broken"
+
+
+async def test_a_body_that_ends_with_the_connection_is_whole(transport: HTTPTransport) -> None:
+    """HTTP/1.0's way, where nothing announced a length."""
+    async with serve([b"HTTP/1.0 200 OK\r\n\r\n", HELLO, CLOSE]) as server:
+        assert await read(await transport.send(post(server.url))) == HELLO
+
+
+async def test_a_server_that_only_half_closes_is_heard_to_the_end(transport: HTTPTransport) -> None:
+    async with serve([b"HTTP/1.1 200 OK\r\n\r\n", HELLO, HALF_CLOSE]) as server:
+        assert await read(await transport.send(post(server.url))) == HELLO
+
+
+async def test_arrived_tells_whether_reading_would_wait(transport: HTTPTransport) -> None:
+    async with serve(whole(HELLO), begun(b"a")) as server:
+        reply = await transport.send(post(server.url))
+        assert reply.arrived
+        await read(reply)
+        reply = await transport.send(post(server.url))
+        assert not reply.arrived
+        reply.abort()
+
+
+# --- connections that fail --------------------------------------------------------------------------------------
+
+
+async def fails(transport: HTTPTransport, request: HTTPRequest, connect_timeout: float | None = None) -> LLMError:
+    with pytest.raises(LLMError) as caught:
+        await transport.send(request, connect_timeout=connect_timeout)
+    return caught.value
+
+
+async def test_nobody_listens(transport: HTTPTransport) -> None:
+    port = unused_port()
+    error = await fails(transport, post(f"http://127.0.0.1:{port}/v1"))
+    assert (error.error_type, error.code) == ("connection_error", "connect_failed")
+    assert f"Could not connect to 127.0.0.1:{port}" in error.message
+
+
+async def test_an_unknown_host(transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    error = await fails(transport, post("http://nowhere.test/v1"))
+    assert (error.error_type, error.code) == ("connection_error", "dns_failed")
+    assert "nowhere.test was not found; check base_url" in error.message
+
+
+@pytest.mark.parametrize(
+    ("steps", "code"),
+    [
+        ([CLOSE], "disconnected"),
+        ([RESET], "disconnected"),
+        ([b"HTTP/1.1 200 OK\r\ncontent-", CLOSE], "disconnected"),
+        ([b"SSH-2.0-OpenSSH_9.6\r\n", CLOSE], "no_http"),
+        ([b"HTTP/1.1 200 OK\r\nx: " + b"y" * 100_000 + b"\r\n\r\n"], "no_http"),
+    ],
+)
+async def test_a_server_that_gives_no_reply(transport: HTTPTransport, steps: list[Step], code: str) -> None:
+    async with serve(steps) as server:
+        error = await fails(transport, post(server.url))
+        assert ("connection_error", code) == (error.error_type, error.code)
+        assert f"127.0.0.1:{server.port}" in error.message
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET])
+async def test_a_connection_that_died_in_the_pool_is_told_apart(transport: HTTPTransport, end: Step) -> None:
+    """The server closes while the next request is on its way: nobody has read that one, so it may be sent again."""
+    async with serve(whole(HELLO), [end], whole(HELLO), [end]) as server:
+        await read(await transport.send(post(server.url)))
+        error = await fails(transport, post(server.url))
+        assert (error.error_type, error.code) == ("connection_error", "stale_connection")
+        assert server.requests[0].connection == server.requests[1].connection
+
+        assert await read(await transport.send(post(server.url))) == HELLO
+        assert server.requests[2].connection == 1
+
+
+async def test_connecting_may_take_its_time_and_no_more(transport: HTTPTransport) -> None:
+    """The limit covers TLS too: here is a server that says nothing to a client that wants to shake hands."""
+    async with serve([HANG]) as server:
+        began = asyncio.get_running_loop().time()
+        error = await fails(transport, post(f"https://127.0.0.1:{server.port}"), connect_timeout=0.05)
+        assert asyncio.get_running_loop().time() - began < 1
+        assert (error.error_type, error.code) == ("timeout", "connect_timeout")
+        assert "Could not connect to 127.0.0.1 within 0.05 s" in error.message
+
+
+async def test_a_url_that_is_none(transport: HTTPTransport) -> None:
+    error = await fails(transport, post("http://[::1/v1"))
+    assert (error.error_type, error.code) == ("connection_error", "bad_url")
+
+
+# --- TLS --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for loopback, with its key in the same file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(file), "-out", "-"]
+    made = subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    file.write_bytes(file.read_bytes() + made.stdout)
+    return file
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+async def test_an_unknown_certificate_is_refused(transport: HTTPTransport, tls: ssl.SSLContext) -> None:
+    """Nothing is sent over a connection that cannot be trusted."""
+    async with serve(whole(HELLO), ssl_context=tls) as server:
+        error = await fails(transport, post(server.url))
+        assert (error.error_type, error.code) == ("connection_error", "tls_failed")
+        assert "set ca_file" in error.message
+        assert server.requests == []
+
+
+async def test_ca_file_makes_it_known(transport: HTTPTransport, tls: ssl.SSLContext, certificate: Path) -> None:
+    async with serve(whole(HELLO), ssl_context=tls) as server:
+        for _ in range(2):
+            assert await read(await transport.send(post(server.url, ca_file=str(certificate)))) == HELLO
+        assert [request.connection for request in server.requests] == [0, 0]
+
+
+async def test_a_certificate_for_another_name_is_refused(
+    transport: HTTPTransport, tls: ssl.SSLContext, certificate: Path
+) -> None:
+    async with serve(whole(HELLO), ssl_context=tls) as server:
+        error = await fails(transport, post(f"https://127.0.0.2:{server.port}", ca_file=str(certificate)))
+        assert error.code in ("tls_failed", "connect_failed")  # not every system has 127.0.0.2
+        assert server.requests == []
+
+
+async def test_a_server_without_tls(transport: HTTPTransport) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        error = await fails(transport, post(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+        assert (error.error_type, error.code) == ("connection_error", "tls_failed")
+
+
+async def test_a_ca_file_that_is_none(transport: HTTPTransport, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("no certificate")
+    for name in ("empty.pem", "missing.pem"):
+        error = await fails(transport, post("https://127.0.0.1:1", ca_file=str(tmp_path / name)))
+        assert (error.error_type, error.code) == ("connection_error", "bad_ca_file")
+
+
+# --- proxies ----------------------------------------------------------------------------------------------------
+
+
+def transport_with(**environ: str) -> HTTPTransport:
+    return HTTPTransport(environ)
+
+
+@pytest.fixture
+def elsewhere() -> str:
+    """A host that can be reached through a proxy only."""
+    return "http://api.elsewhere.test/v1/chat"
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_the_proxy_of_the_environment_is_asked(elsewhere: str, name: str) -> None:
+    """For a plain URL the proxy gets the whole of it, and the credentials of its own URL."""
+    async with serve(whole(HELLO)) as proxy:
+        transport = transport_with(**{name: f"http://user:pass@127.0.0.1:{proxy.port}"})
+        assert await read(await transport.send(post(elsewhere))) == HELLO
+        await transport.aclose()
+
+        assert elsewhere == proxy.requests[0].target
+        assert proxy.requests[0].headers["host"] == "api.elsewhere.test"
+        assert proxy.requests[0].headers["proxy-authorization"].startswith("Basic ")
+
+
+async def test_the_proxy_of_the_configuration_goes_first(elsewhere: str) -> None:
+    async with serve(whole(HELLO)) as proxy, serve(whole(b"wrong")) as other:
+        transport = transport_with(HTTP_PROXY=other.url)
+        assert await read(await transport.send(post(elsewhere, proxy=proxy.url))) == HELLO
+        await transport.aclose()
+        assert other.requests == []
+
+
+async def test_an_empty_proxy_switches_the_environments_off() -> None:
+    async with serve(whole(HELLO)) as server, serve(whole(b"wrong")) as other:
+        transport = transport_with(HTTP_PROXY=other.url)
+        assert await read(await transport.send(post(f"http://127.0.0.1:{server.port}", proxy=""))) == HELLO
+        await transport.aclose()
+        assert other.requests == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_loopback_is_asked_directly(host: str) -> None:
+    """A local server (Ollama, vLLM, the simulator) is not behind the company's proxy."""
+    async with serve(whole(HELLO)) as server, serve(whole(b"wrong")) as other:
+        transport = transport_with(HTTP_PROXY=other.url, HTTPS_PROXY=other.url)
+        assert await read(await transport.send(post(f"http://{host}:{server.port}"))) == HELLO
+        await transport.aclose()
+        assert (other.requests, len(server.requests)) == ([], 1)
+
+
+async def test_loopback_goes_through_a_configured_proxy(transport: HTTPTransport) -> None:
+    """What was said for this provider is meant."""
+    async with serve(whole(HELLO)) as proxy:
+        assert await read(await transport.send(post("http://127.0.0.1:1/v1", proxy=proxy.url))) == HELLO
+        assert proxy.requests[0].target == "http://127.0.0.1:1/v1"
+
+
+class Tunnel:
+    """A proxy that understands CONNECT and nothing else; all tunnels lead to `port`."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.requests: list[bytes] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+    except OSError:
+        pass
+    writer.close()
+
+
+async def test_https_goes_through_a_tunnel(transport: HTTPTransport, tls: ssl.SSLContext, certificate: Path) -> None:
+    """The proxy sees where to, and not what: no key, no path."""
+    async with serve(whole(HELLO), ssl_context=tls) as server:
+        tunnel = Tunnel(server.port)
+        listener = await asyncio.start_server(tunnel.handle, "127.0.0.1", 0)
+        proxy = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        request = post("https://localhost:4433/v1/secret", ca_file=str(certificate), proxy=proxy)
+        assert await read(await transport.send(request)) == HELLO
+        await transport.aclose()
+        listener.close()
+
+        assert len(tunnel.requests) == 1
+        assert tunnel.requests[0].startswith(b"CONNECT localhost:4433 HTTP/1.1\r\n")
+        assert b"secret" not in tunnel.requests[0]
+        assert server.requests[0].target == "/v1/secret"
+
+
+async def test_a_proxy_that_refuses(transport: HTTPTransport, elsewhere: str) -> None:
+    """Neither its address nor its password is in the message."""
+    proxy = f"http://user:pa55word@127.0.0.1:{unused_port()}"
+    error = await fails(transport, post(elsewhere, proxy=proxy))
+    assert (error.error_type, error.code) == ("connection_error", "proxy_failed")
+    assert "pa55word" not in str(error)
+
+
+async def test_a_proxy_that_wants_a_password(transport: HTTPTransport) -> None:
+    async with serve(whole(b"", 407)) as proxy:
+        error = await fails(transport, post("https://api.elsewhere.test", proxy=proxy.url))
+        assert (error.error_type, error.code) == ("connection_error", "proxy_failed")
+
+
+# --- ends -------------------------------------------------------------------------------------------------------
+
+
+async def test_abort_closes_at_once(transport: HTTPTransport) -> None:
+    async with serve([*begun(b"a"), HANG]) as server:
+        reply = await transport.send(post(server.url))
+        await reply.next_chunk()
+        aborted = asyncio.get_running_loop().time()
+        reply.abort()
+        reply.abort()
+        assert await server.left() - aborted < PROMPTLY
+
+
+async def test_abort_ends_a_read_with_the_error_it_is_given(transport: HTTPTransport) -> None:
+    async with serve([*begun(b"a"), HANG]) as server:
+        reply = await transport.send(post(server.url))
+        await reply.next_chunk()
+        waiting = asyncio.ensure_future(reply.next_chunk())
+        await asyncio.sleep(0)
+        reply.abort(LateError("too late"))
+        with pytest.raises(LateError, match="too late"):
+            await waiting
+
+
+async def test_abort_after_the_end_keeps_the_connection(transport: HTTPTransport) -> None:
+    async with serve(whole(HELLO)) as server:
+        for _ in range(2):
+            reply = await transport.send(post(server.url))
+            await read(reply)
+            reply.abort()
+        assert [request.connection for request in server.requests] == [0, 0]
+
+
+async def test_a_dropped_reply_closes_its_connection(transport: HTTPTransport) -> None:
+    async with serve([*begun(b"a"), HANG]) as server:
+        reply = await transport.send(post(server.url))
+        await reply.next_chunk()
+        dropped = asyncio.get_running_loop().time()
+        del reply
+        assert await server.left() - dropped < PROMPTLY
+
+
+async def test_finish_keeps_a_connection_whose_body_ends_soon(transport: HTTPTransport) -> None:
+    async with serve([head(), chunk(b"a"), 0.02, LAST_CHUNK], whole(HELLO)) as server:
+        reply = await transport.send(post(server.url))
+        assert await reply.next_chunk() == b"a"
+        reply.finish()
+        await asyncio.sleep(0.05)
+        await read(await transport.send(post(server.url)))
+        assert [request.connection for request in server.requests] == [0, 0]
+
+
+async def test_finish_closes_a_connection_whose_body_does_not_end(transport: HTTPTransport) -> None:
+    async with serve([head(), chunk(b"a"), HANG]) as server:
+        reply = await transport.send(post(server.url))
+        assert await reply.next_chunk() == b"a"
+        finished = asyncio.get_running_loop().time()
+        reply.finish()
+        del reply
+        assert LINGER / 2 < await server.left() - finished < LINGER + PROMPTLY
+
+
+async def cancel_while(asked: Callable[[], Any], sending: Any) -> float:
+    """The loop time at which `sending` was cancelled, once `asked` says that it is under way."""
+    task = asyncio.ensure_future(sending)
+    await asked()
+    task.cancel()
+    cancelled = asyncio.get_running_loop().time()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return cancelled
+
+
+async def test_a_cancelled_send_closes_its_connection(transport: HTTPTransport) -> None:
+    async with serve([HANG]) as server:
+        cancelled = await cancel_while(server.asked, transport.send(post(server.url)))
+        assert await server.left() - cancelled < PROMPTLY
+
+
+async def test_a_cancelled_upload_closes_its_connection() -> None:
+    """Also when the server does not read, so that most of the body is still here."""
+    transport = HTTPTransport({})
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        loop = asyncio.get_running_loop()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        sending = asyncio.ensure_future(transport.send(post(url, bytes(30 * 1024 * 1024))))
+        deaf, _ = await loop.sock_accept(listener)
+        with deaf:
+            await asyncio.sleep(0.05)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+            received = 0
+            async with asyncio.timeout(1):
+                while data := await _receive(deaf):
+                    received += len(data)
+            assert received < 30 * 1024 * 1024
+    await transport.aclose()
+
+
+async def _receive(sock: socket.socket) -> bytes:
+    """What comes; nothing at the end, whether it is orderly or a reset."""
+    try:
+        return await asyncio.get_running_loop().sock_recv(sock, 1024 * 1024)
+    except ConnectionResetError:
+        return b""
+
+
+async def test_tls_connections_are_closed_at_once(
+    transport: HTTPTransport, tls: ssl.SSLContext, certificate: Path
+) -> None:
+    """No polite goodbye that a hanging server would leave unanswered: cancelled, aborted, or idle in the pool."""
+    async with serve([HANG], [*begun(b"a"), HANG], whole(HELLO), ssl_context=tls) as server:
+        loop = asyncio.get_running_loop()
+        cancelled = await cancel_while(server.asked, transport.send(post(server.url, ca_file=str(certificate))))
+        assert await server.left(0) - cancelled < PROMPTLY
+
+        reply = await transport.send(post(server.url, ca_file=str(certificate)))
+        await reply.next_chunk()
+        aborted = loop.time()
+        reply.abort()
+        assert await server.left(1) - aborted < PROMPTLY
+
+        await read(await transport.send(post(server.url, ca_file=str(certificate))))
+        closed = loop.time()
+        await transport.aclose()
+        assert loop.time() - closed < PROMPTLY
+        assert await server.left(2) - closed < PROMPTLY
+
+
+async def test_aclose_closes_what_is_under_way(transport: HTTPTransport) -> None:
+    """Idle, waiting for a reply or in the middle of one; whoever waits gets an error, and nobody waits for ever."""
+    async with serve(whole(HELLO), [*begun(b"a"), HANG], [HANG]) as server:
+        idle = await transport.send(post(server.url))
+        streaming = await transport.send(post(server.url))
+        await read(idle)
+        await streaming.next_chunk()
+        waiting = asyncio.ensure_future(transport.send(post(server.url)))
+        await server.asked(3)
+        await transport.aclose()
+        await transport.aclose()
+
+        with pytest.raises(LostConnection):
+            await waiting
+        with pytest.raises(LostConnection):
+            await streaming.next_chunk()
+        for connection in range(len(server.connections)):
+            await server.left(connection)
+
+
+async def test_after_aclose_it_opens_anew(transport: HTTPTransport) -> None:
+    async with serve(whole(HELLO)) as server:
+        for _ in range(2):
+            assert await read(await transport.send(post(server.url))) == HELLO
+            await transport.aclose()
+        assert [request.connection for request in server.requests] == [0, 1]
+
+
+async def test_an_early_refusal_of_a_large_body_is_heard(transport: HTTPTransport) -> None:
+    """A server that answers 413 does not read the rest."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        loop = asyncio.get_running_loop()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        sending = asyncio.ensure_future(transport.send(post(url, bytes(30 * 1024 * 1024))))
+        peer, _ = await loop.sock_accept(listener)
+        with peer:
+            await loop.sock_sendall(peer, b"HTTP/1.1 413 Too large\r\ncontent-length: 2\r\n\r\n{}")
+            reply = await sending
+            assert (reply.status, await read(reply)) == (413, b"{}")
+
+
+async def test_the_caches_of_urls_and_limits_are_bounded(transport: HTTPTransport) -> None:
+    async with serve(whole(HELLO)) as server:
+        for i in range(1100):
+            transport._address(f"{server.url}/{i}")
+            transport._timeout(1 + i / 1000)
+        assert len(transport._urls) <= 1001
+        assert len(transport._timeouts) <= 1001
+
+
+async def test_a_request_does_not_print_its_secrets() -> None:
+    request = post("http://127.0.0.1/v1", b"my prompt", headers={"authorization": "Bearer sk-1"}, proxy="http://u:pw@p")
+    assert "HTTPRequest(POST http://127.0.0.1/v1, 9 bytes)" == repr(request) == str(request)

@@ -1,0 +1,273 @@
+"""Sessions end with whatever ends first, and nobody hears of it: no warning, no log line, no open socket."""
+
+import asyncio
+import gc
+import subprocess
+import sys
+import textwrap
+import threading
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from multi_llm_wrapper.transport.http import HTTPTransport
+from multi_llm_wrapper.transport.sessions import Sessions
+from tests.servers import HANG, Request, Step, begun, completion, delta, serve, sse, whole
+from tests.transport.test_http import post, read
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.asyncio
+async def test_a_loop_has_one_session() -> None:
+    sessions = Sessions()
+    assert sessions.current() is sessions.current()
+    await sessions.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_closed_session_is_replaced() -> None:
+    """Whether it was closed by `aclose` or by somebody else."""
+    sessions = Sessions()
+    first = sessions.current()
+    await sessions.aclose()
+    assert first.closed
+    second = sessions.current()
+    await second.close()
+    third = sessions.current()
+    assert [True, True, False] == [session.closed for session in (first, second, third)]
+    await sessions.aclose()
+    assert third.closed
+
+
+@pytest.mark.asyncio
+async def test_a_session_knows_no_cookies_no_netrc_and_no_limit() -> None:
+    sessions = Sessions()
+    session = sessions.current()
+    assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
+    assert not session.trust_env
+    assert session.connector is not None
+    assert 0 == session.connector.limit
+    await sessions.aclose()
+
+
+def test_each_loop_has_its_own_session() -> None:
+    """Loops one after the other: the first one's session is closed with it."""
+    sessions = Sessions()
+
+    async def current() -> aiohttp.ClientSession:
+        return sessions.current()
+
+    first, second = asyncio.run(current()), asyncio.run(current())
+    assert first is not second
+    assert [True, True] == [first.closed, second.closed]
+
+
+def test_sessions_of_ended_loops_are_let_go() -> None:
+    """However many loops a program runs, one after the other."""
+    sessions = Sessions()
+
+    async def current() -> None:
+        sessions.current()
+
+    for _ in range(5):
+        asyncio.run(current())
+    assert 1 == len(sessions._entries)
+
+
+def test_aclose_ends_the_session_of_a_loop_in_another_thread() -> None:
+    """That loop closes it itself, in its own thread."""
+    sessions = Sessions()
+    opened, done = threading.Event(), threading.Event()
+    found: list[aiohttp.ClientSession] = []
+
+    async def elsewhere() -> None:
+        found.append(sessions.current())
+        opened.set()
+        await asyncio.to_thread(done.wait, 5)
+        await asyncio.sleep(0)
+
+    thread = threading.Thread(target=asyncio.run, args=(elsewhere(),))
+    thread.start()
+    assert opened.wait(5)
+    asyncio.run(sessions.aclose())
+    done.set()
+    thread.join(5)
+    assert found[0].closed
+
+
+@pytest.mark.asyncio
+async def test_a_dropped_transport_closes_its_connections() -> None:
+    """Garbage collection is enough."""
+    async with serve(whole(b"{}")) as server:
+        transport = HTTPTransport({})
+        await read(await transport.send(post(server.url)))
+        gone = weakref.ref(transport)
+        del transport
+        gc.collect()
+        assert gone() is None
+        await server.left()
+
+
+USE = """
+    import asyncio, gc, sys
+    import aiohttp  # its import takes longer than asyncio allows a callback before it logs
+    from multi_llm_wrapper import LLMWrapper, OpenAIConfig, WrapperConfig
+
+    def make():
+        return LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key="sk-0123456789", base_url=sys.argv[1])))
+
+    async def use(wrapper):
+        response = await wrapper.query("Hello", "gpt-4o")
+        assert response["status"] == "success", response
+
+    async def begin(wrapper):
+        stream = wrapper.stream("Hello", "gpt-4o", extra_body={"hang": True})
+        chunk = await anext(stream)
+        assert chunk.type == "text", chunk
+        return stream
+"""
+
+ENDS = {
+    "the end of asyncio.run": """
+        async def main():
+            await use(make())
+        asyncio.run(main())
+    """,
+    "the end of asyncio.run, with the wrapper still in hand": """
+        wrapper = make()
+        asyncio.run(use(wrapper))
+    """,
+    "several asyncio.runs": """
+        wrapper = make()
+        for _ in range(3):
+            asyncio.run(use(wrapper))
+    """,
+    "garbage collection in a running loop": """
+        async def main():
+            wrapper = make()
+            await use(wrapper)
+            del wrapper
+            gc.collect()
+            await asyncio.sleep(0.01)
+        asyncio.run(main())
+    """,
+    "garbage collection after the loop": """
+        wrapper = make()
+        asyncio.run(use(wrapper))
+        del wrapper
+        gc.collect()
+    """,
+    "a loop closed by hand": """
+        loop = asyncio.new_event_loop()
+        wrapper = make()
+        loop.run_until_complete(use(wrapper))
+        loop.close()
+    """,
+    "a loop closed by hand, then garbage collection": """
+        loop = asyncio.new_event_loop()
+        wrapper = make()
+        loop.run_until_complete(use(wrapper))
+        loop.close()
+        del wrapper
+        gc.collect()
+    """,
+    "a loop closed by hand, then another loop": """
+        loop = asyncio.new_event_loop()
+        wrapper = make()
+        loop.run_until_complete(use(wrapper))
+        loop.close()
+        asyncio.run(use(wrapper))
+    """,
+    "an exception": """
+        async def main():
+            await use(make())
+            sys.exit()
+        asyncio.run(main())
+    """,
+    "a stream in hand at the end of asyncio.run": """
+        async def main():
+            global stream
+            stream = await begin(make())
+        asyncio.run(main())
+    """,
+    "a stream in hand when the loop is closed": """
+        loop = asyncio.new_event_loop()
+        wrapper = make()
+        stream = loop.run_until_complete(begin(wrapper))
+        loop.close()
+    """,
+    "a stream dropped after the loop is closed": """
+        loop = asyncio.new_event_loop()
+        wrapper = make()
+        stream = loop.run_until_complete(begin(wrapper))
+        loop.close()
+        del stream
+        gc.collect()
+    """,
+    "a stream dropped in a running loop": """
+        async def main():
+            wrapper = make()
+            stream = await begin(wrapper)
+            del stream, wrapper
+            gc.collect()
+            await asyncio.sleep(0.01)
+        asyncio.run(main())
+    """,
+    "a stream dropped in another thread": """
+        import threading
+        async def main():
+            streams = [await begin(make())]
+            thread = threading.Thread(target=streams.clear)
+            thread.start()
+            thread.join()
+            await asyncio.sleep(0.01)
+        asyncio.run(main())
+    """,
+    "a task that streams, cancelled by the end of asyncio.run": """
+        async def main():
+            stream = await begin(make())
+
+            async def consume():
+                async for _ in stream:
+                    pass
+
+            task = asyncio.create_task(consume())
+            await asyncio.sleep(0.01)
+        asyncio.run(main())
+    """,
+    "a query under way, cancelled by the end of asyncio.run": """
+        async def main():
+            task = asyncio.create_task(make().query("Hello", "gpt-4o", extra_body={"hang": True}))
+            await asyncio.sleep(0.05)
+        asyncio.run(main())
+    """,
+}
+
+
+def reply(request: Request) -> Iterable[Step]:
+    """Healthy, or after its beginning nothing more, when the request says so."""
+    if "hang" not in request.json:
+        return whole(completion())
+    return [*begun(sse(delta(content="Hello"))), HANG] if "stream" in request.json else [HANG]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_program_that_closes_nothing_hears_nothing(end: str) -> None:
+    """Warnings are errors, asyncio is in debug mode, and still nothing is said."""
+    async with serve(reply) as server:
+        script = textwrap.dedent(USE) + textwrap.dedent(ENDS[end])
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-X", "dev", "-c", script, server.base_url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=REPOSITORY,
+        )
+        out, err = await program.communicate()
+        assert ("", "", 0) == (out.decode(), err.decode(), program.returncode)
+        for connection in range(len(server.connections)):
+            await server.left(connection)
