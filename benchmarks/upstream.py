@@ -1,20 +1,22 @@
 """A fast local upstream in its own process, so that its CPU time is not ours.
 
 Speaks just enough HTTP/1.1 and OpenAI chat to be asked by any client. The model name says what comes back:
-`plain`, `bulk-N` (N chunks at once), `paced-N` (N chunks at 50 a second), `answer-BYTES`, `event-BYTES` (one SSE
-event), `bytes-N` (a stream of N chunks written byte by byte). Started as `python -m benchmarks.upstream`; prints its
-port.
+`plain`, `bulk-N` (N chunks at once), `paced-N` (N chunks at 50 a second), `parked-N` (N chunks at once, then nothing
+more), `answer-BYTES`, `event-BYTES` (one SSE event), `bytes-N` (a stream of N chunks written byte by byte). Of these
+the first four are also said in the words of Anthropic's Messages, to whoever asks at a path that ends so. Started as
+`python -m benchmarks.upstream`; prints its port.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 TOKENS_PER_SECOND = 50
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nx-request-id: req_bench\r\n"
@@ -89,36 +91,91 @@ def _chunked(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-PLAIN = _whole(b"application/json", completion("The capital of France is Paris. " * 5))
+TEXT = "The capital of France is Paris. " * 5
+PLAIN = _whole(b"application/json", completion(TEXT))
 _STREAM_HEAD = _HEAD % b"text/event-stream" + b"Transfer-Encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"
+
+
+class Words(NamedTuple):
+    """How one protocol says the same answer: whole, and as the pieces of a stream."""
+
+    plain: bytes
+    first: bytes
+    token: bytes
+    last: bytes
+    paced: bytes
+    """A token as one piece of a chunked body."""
+
+
+OPENAI = Words(PLAIN, FIRST, TOKEN, LAST, _chunked(TOKEN))
+
+
+def message(content: list[dict[str, Any]], reason: str | None, output: int) -> dict[str, Any]:
+    return {
+        "id": "msg_BENCH",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-5-20250929",
+        "content": content,
+        "stop_reason": reason,
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 14,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": output,
+            "service_tier": "standard",
+        },
+    }
+
+
+def named(kind: str, **fields: Any) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (kind.encode(), _json({"type": kind, **fields}))
+
+
+def _anthropic() -> Words:
+    token = named("content_block_delta", index=0, delta={"type": "text_delta", "text": " token"})
+    return Words(
+        plain=_whole(b"application/json", _json(message([{"type": "text", "text": TEXT}], "end_turn", 35))),
+        first=named("message_start", message=message([], None, 1))
+        + named("content_block_start", index=0, content_block={"type": "text", "text": ""})
+        + named("ping"),
+        token=token,
+        last=named("content_block_stop", index=0)
+        + named("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 35})
+        + named("message_stop"),
+        paced=_chunked(token),
+    )
+
+
+ANTHROPIC = _anthropic()
 
 
 class Pacer:
     """Writes one chunk to each paced stream every 20 ms, from one timer, so that many streams cost little."""
 
     def __init__(self) -> None:
-        self._streams: dict[asyncio.Transport, int] = {}
+        self._streams: dict[asyncio.Transport, tuple[int, Words]] = {}
         self._due = 0.0
 
-    def add(self, transport: asyncio.Transport, chunks: int) -> None:
-        transport.write(_STREAM_HEAD + _chunked(FIRST))
+    def add(self, transport: asyncio.Transport, chunks: int, words: Words) -> None:
+        transport.write(_STREAM_HEAD + _chunked(words.first))
         if not self._streams:
             loop = asyncio.get_running_loop()
             self._due = loop.time() + 1 / TOKENS_PER_SECOND
             loop.call_at(self._due, self._tick)
-        self._streams[transport] = chunks
+        self._streams[transport] = (chunks, words)
 
     def _tick(self) -> None:
-        token = _chunked(TOKEN)
-        for transport, left in list(self._streams.items()):
+        for transport, (left, words) in list(self._streams.items()):
             if transport.is_closing():
                 del self._streams[transport]
             elif left:
-                transport.write(token)
-                self._streams[transport] = left - 1
+                transport.write(words.paced)
+                self._streams[transport] = (left - 1, words)
             else:
-                transport.write(_chunked(LAST) + _END)
+                transport.write(_chunked(words.last) + _END)
                 del self._streams[transport]
         if self._streams:
             self._due += 1 / TOKENS_PER_SECOND
@@ -130,6 +187,7 @@ class Upstream(asyncio.Protocol):
         self._pacer = pacer
         self._buffer = bytearray()
         self._need: int | None = None
+        self._words = OPENAI
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -150,6 +208,7 @@ class Upstream(asyncio.Protocol):
             length = int(head[mark + 15 :].split(b"\r\n", 1)[0]) if mark >= 0 else 0
             del self._buffer[: end + 4]
             self._need = length
+            self._words = ANTHROPIC if b"/messages" in head.partition(b"\r\n")[0] else OPENAI
         if len(self._buffer) < self._need:
             return None
         body = bytes(self._buffer[: self._need])
@@ -161,11 +220,13 @@ class Upstream(asyncio.Protocol):
         start = body.find(b'"model"')
         name = body[start + 8 : start + 80].split(b'"')[1].decode() if start >= 0 else "plain"
         kind, _, size = name.rpartition("/")[2].partition("-")
-        write = self._transport.write
+        write, words = self._transport.write, self._words
         if kind == "bulk":
-            write(_whole(b"text/event-stream", FIRST + TOKEN * int(size) + LAST))
+            write(_whole(b"text/event-stream", words.first + words.token * int(size) + words.last))
         elif kind == "paced":
-            self._pacer.add(self._transport, int(size))
+            self._pacer.add(self._transport, int(size), words)
+        elif kind == "parked":
+            write(_STREAM_HEAD + _chunked(words.first + words.token * int(size)))
         elif kind == "answer":
             write(_whole(b"application/json", completion("x" * int(size))))
         elif kind == "event":
@@ -174,7 +235,7 @@ class Upstream(asyncio.Protocol):
             data = FIRST + TOKEN * int(size) + LAST
             write(_STREAM_HEAD + b"".join(_chunked(data[i : i + 1]) for i in range(len(data))) + _END)
         else:
-            write(PLAIN)
+            write(words.plain)
 
 
 async def _serve() -> None:
@@ -194,8 +255,6 @@ def running(core: int | None = None) -> Iterator[str]:
     )
     try:
         if core is not None:
-            import os
-
             os.sched_setaffinity(process.pid, {core})
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"

@@ -190,17 +190,11 @@ def test_any_bytes(reads: list[bytes]) -> None:
     assert parse(b"".join(reads)) == parse(*reads)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a BOM counts as such before the first line that is not empty, not only in the first line"
-)
 def test_mark_after_an_empty_line_is_no_mark() -> None:
     """Only the very beginning of a stream may have a byte order mark."""
     assert parse(b"\n" + BOM + b"data: a\n\n") == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a line `event` without a colon is skipped; the standard takes it as an empty name"
-)
 def test_event_without_a_colon_is_an_empty_name() -> None:
     """A field without a colon has an empty value, so it takes back the name before it."""
     assert parse(b"event: ping\nevent\ndata: a\n\n") == [("", b"a")]
@@ -243,9 +237,6 @@ def test_default_bound() -> None:
     assert MAX_EVENT_BYTES == 16 * 1024 * 1024
 
 
-@pytest.mark.xfail(
-    strict=True, reason="lines of `data` without a colon are kept but not counted, so they are bounded by nothing"
-)
 def test_empty_lines_of_data_are_bounded() -> None:
     """Lines that carry no byte of data take memory too: each is an LF of the event."""
     with pytest.raises(LimitExceededError):

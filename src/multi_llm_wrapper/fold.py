@@ -6,6 +6,7 @@ A reply that came in one body and a reply that came as a stream pass through the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from .types import (
@@ -39,7 +40,17 @@ class _Call:
 class Fold:
     """Gathers the events of one answer. `reply()` may be asked at any time: it gives what has come so far."""
 
-    __slots__ = ("_calls", "_extras", "_finished", "_native", "_read_usage", "_reasoning", "_started", "_text", "_usage")
+    __slots__ = (
+        "_calls",
+        "_extras",
+        "_finished",
+        "_native",
+        "_read_usage",
+        "_reasoning",
+        "_started",
+        "_text",
+        "_usage",
+    )
 
     def __init__(self, read_usage: ReadUsage) -> None:
         self._read_usage = read_usage
@@ -49,7 +60,7 @@ class Fold:
         self._calls: dict[int, _Call] = {}
         self._finished: Finished | None = None
         self._usage: dict[str, Any] | None = None
-        self._extras: dict[str, Any] = {}
+        self._extras: dict[str, list[Any]] = {}  # the pieces of each, in their order
         self._native: NativeMessage | None = None
 
     @property
@@ -101,17 +112,7 @@ class Fold:
             call.arguments.append(event.arguments)
 
     def _add_extra(self, event: Extra) -> None:
-        """Lists grow (citations, logprobs), objects are merged, texts are joined, anything else: the last one counts."""
-        before = self._extras.get(event.name)
-        value = event.value
-        if isinstance(before, list) and isinstance(value, list):
-            before.extend(value)
-        elif isinstance(before, dict) and isinstance(value, dict):
-            self._extras[event.name] = _merge(before, value)
-        elif event.name == "refusal" and isinstance(before, str) and isinstance(value, str):
-            self._extras[event.name] = before + value
-        else:
-            self._extras[event.name] = list(value) if isinstance(value, list) else value
+        self._extras.setdefault(event.name, []).append(event.value)
 
     def reply(self) -> Reply:
         finished, started = self._finished, self._started
@@ -128,7 +129,7 @@ class Fold:
             response_id=started.response_id if started else None,
             response_model=started.response_model if started else None,
             native=self._native,
-            extras=self._extras,
+            extras={name: _joined(pieces, name) for name, pieces in self._extras.items()},
         )
 
 
@@ -144,13 +145,21 @@ _ADD: dict[type[Event], Callable[[Fold, Any], None]] = {
 }
 
 
-def _merge(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """`logprobs` and its like: an object of lists that comes in pieces."""
-    merged = dict(before)
-    for name, value in after.items():
-        old = merged.get(name)
-        merged[name] = old + value if isinstance(old, list) and isinstance(value, list) else value
-    return merged
+def _joined(pieces: list[Any], name: str = "") -> Any:
+    """Lists are strung together (citations, logprobs), objects merged field by field, the texts of a refusal joined; of
+    anything else the last one counts."""
+    if len(pieces) == 1:
+        return pieces[0]
+    kinds = {type(piece) for piece in pieces}
+    if kinds == {list}:
+        return list(chain.from_iterable(pieces))
+    if kinds == {dict}:
+        fields: dict[str, list[Any]] = {}
+        for piece in pieces:
+            for field, value in piece.items():
+                fields.setdefault(field, []).append(value)
+        return {field: _joined(values) for field, values in fields.items()}
+    return "".join(pieces) if name == "refusal" and kinds == {str} else pieces[-1]
 
 
 def events_of(reply: Reply) -> list[Event]:

@@ -61,8 +61,10 @@ class SSEParser:
                 self._pending_size = 0
             if line:
                 self._field(line)
-            elif self._data or self._name:
-                self._dispatch(events)
+            else:
+                self._start = False
+                if self._data or self._name:
+                    self._dispatch(events)
         if lines[last]:
             self._pending.append(lines[last])
             self._pending_size += len(lines[last])
@@ -85,16 +87,14 @@ class SSEParser:
         if self._start:
             self._start = False
             line = line.removeprefix(_BOM)
-        if line.startswith(b"data:"):
+        if line.startswith(b"data:") or line == b"data":
             value = line[6:] if line[5:6] == b" " else line[5:]
             self._data.append(value)
             self._size += len(value) + 1
             if self._size > self._max:
                 self._too_large()
-        elif line.startswith(b"event:"):
+        elif line.startswith(b"event:") or line == b"event":
             self._name = line[6:].strip().decode("utf-8", "replace")
-        elif line == b"data":
-            self._data.append(b"")
 
     def _dispatch(self, events: list[ServerEvent]) -> None:
         if self._data:

@@ -189,6 +189,22 @@ def test_the_answer_ends_before_the_first_stop_sequence(question: str, seed: int
     assert any(s and s in whole for s in stop) is (made.stopped_by is not None)
 
 
+def test_of_several_stop_sequences_the_first_in_the_text_counts() -> None:
+    """Whatever their order in the request."""
+    for stop in (["capital", "France"], ["France", "capital"]):
+        made = answers.draft(request(stop=stop), 0)
+
+        assert made.stopped_by == "capital"
+        assert text(made).endswith("What is the ")
+
+
+def test_the_seed_of_a_request_gives_another_answer() -> None:
+    """As with the real API, it is part of the question."""
+    texts = {text(answers.draft(request(seed=seed), 0)) for seed in (None, 1, 2)}
+
+    assert len(texts) == 3
+
+
 def test_a_stop_sequence_behind_the_limit_does_not_count() -> None:
     """What is cut off by `max_tokens` cannot stop anything."""
     made = answers.draft(request(max_tokens=2, stop=["France"]), 0)

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from multi_llm_wrapper.simulator import Brain, Plan, SimRequest, Step, models, whole
 from multi_llm_wrapper.types import UserMessage
@@ -267,6 +269,92 @@ def test_usage_in_an_openai_stream_is_sent_when_it_is_wanted() -> None:
     assert with_usage.usage is not None
     assert without.usage is None
     assert with_usage.content == without.content
+
+
+# --- anything at all -------------------------------------------------------------------------------------------------
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=8), children, max_size=3),
+    max_leaves=8,
+)
+TOOL = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+FIELDS: dict[str, dict[str, Any]] = {
+    "anthropic_messages": {
+        "system": "s",
+        "tools": [{"name": "get_weather", "input_schema": TOOL["parameters"]}],
+        "tool_choice": {"type": "any"},
+        "thinking": {"type": "enabled", "budget_tokens": 2000},
+        "stop_sequences": ["a"],
+        "stream": True,
+    },
+    "gemini": {
+        "systemInstruction": {"parts": [{"text": "s"}]},
+        "tools": [{"functionDeclarations": [TOOL]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY"}},
+        "generationConfig": {"maxOutputTokens": 9, "responseMimeType": "application/json", "responseSchema": {}},
+    },
+    "openai_chat": {
+        "tools": [{"type": "function", "function": TOOL}],
+        "tool_choice": "required",
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}},
+        "reasoning_effort": "low",
+        "stop": ["a"],
+        "max_tokens": 9,
+        "stream": True,
+    },
+}
+
+
+@st.composite
+def bodies(draw: st.DrawFn, dialect: str) -> bytes:
+    """A good body, of which some value somewhere is replaced by anything."""
+    body = json.loads(ask(dialect).body)
+    for name, value in FIELDS[dialect].items():
+        if draw(st.booleans()):
+            body[name] = json.loads(json.dumps(value))
+    for _ in range(draw(st.integers(0, 3))):
+        place: Any = body
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = draw(st.sampled_from(keys))
+            if isinstance(place[key], dict | list) and place[key] and draw(st.booleans()):
+                place = place[key]
+                continue
+            place[key] = draw(VALUES)
+            break
+    return json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(data=st.data())
+@settings(max_examples=150)
+def test_any_body_gets_an_answer_or_a_refusal(dialect: str, data: st.DataObject) -> None:
+    """Nothing that a client can send is an exception; whatever is refused is so in the provider's shape."""
+    asked = ask(dialect, stream=dialect == "gemini" and data.draw(st.booleans()))
+    plan = Brain().handle(asked._replace(body=data.draw(bodies(dialect))).sim())
+    sent = b"".join(step.data for step in plan.steps)
+
+    assert plan.status in (200, 400, 404)
+    if plan.status != 200:
+        assert error_of(dialect, json.loads(sent))["message"]
+    else:
+        decode(dialect, sent, stream=plan.length is None)
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PATCH"]),
+    path=st.lists(st.sampled_from(["/", "v1", "v1beta", "models", "messages", "chat/completions", "%", "%2", ":x", "é"])),
+    query=st.text(max_size=10),
+    headers=st.dictionaries(st.sampled_from(["x-api-key", "authorization", "x-goog-api-key"]), st.text(max_size=9)),
+)
+def test_any_request_gets_a_reply(method: str, path: list[str], query: str, headers: dict[str, str]) -> None:
+    """The same for the rest of a request."""
+    brain = Brain()
+    plan = brain.handle(SimRequest(method, "".join(path), query, headers, b"{}"))
+
+    assert 200 <= plan.status < 500
+    assert (plan.status, 1) == (brain.journal[0].status, len(brain.journal))
 
 
 # --- pace, scripts, settings -----------------------------------------------------------------------------------------

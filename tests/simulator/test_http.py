@@ -317,17 +317,6 @@ def test_requests_ahead_of_their_turn_are_not_read_without_end() -> None:
     run(main())
 
 
-def test_flat_out_pieces_share_writes_and_need_not(simulator: Simulator, client: RawClient) -> None:
-    """By default pieces that are due together go out together; on request each is a write of its own."""
-    steps = [Step(0.0, b"%02d" % number) for number in range(50)]
-    for coalesce in (True, False):
-        simulator.script(lambda request, coalesce=coalesce: Plan(200, {}, steps, coalesce=coalesce))  # type: ignore[misc]
-        client.send(ask("openai_chat").raw())
-        body = split_head(client.until(b"0\r\n\r\n"))[2]
-
-        assert b"".join(step.data for step in steps) == unchunked(body)
-
-
 @pytest.mark.parametrize("cut", ["close", "reset"])
 def test_cuts_reach_the_client_as_they_are(simulator: Simulator, client: RawClient, cut: str) -> None:
     """`close` ends the connection without the end of the body, `reset` with a TCP reset."""

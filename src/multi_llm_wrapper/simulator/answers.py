@@ -14,21 +14,21 @@ from ..errors import ValidationError
 from ..types import (
     AssistantMessage,
     ChatRequest,
-    DeveloperMessage,
     Event,
     Extra,
     FinishReason,
+    Message,
     NamedTool,
     Native,
     ReasoningDelta,
     Reply,
-    SystemMessage,
     TextDelta,
     Tool,
     ToolCall,
     ToolCallDelta,
     ToolMessage,
     Usage,
+    UserMessage,
 )
 from . import prose, tokens
 from .check import Schema
@@ -114,12 +114,12 @@ def events(reply: Reply, made: Draft) -> Iterator[tuple[Event, int]]:
 # --- text -------------------------------------------------------------------------------------------------------
 
 
-def _key(message: object) -> str:
+def _key(message: Message) -> str:
     """All of a message that the answer may depend on (not the ids of calls, which differ by dialect)."""
     if isinstance(message, AssistantMessage):
         calls = "".join(f"{call.function.name}{call.function.arguments}" for call in message.tool_calls or ())
         return tokens.text_of(message) + calls
-    return tokens.text_of(message)  # type: ignore[arg-type]  # the messages of a request, one by one
+    return tokens.text_of(message)
 
 
 def _text(request: ChatRequest, dice: Dice) -> list[str]:
@@ -132,11 +132,9 @@ def _text(request: ChatRequest, dice: Dice) -> list[str]:
 
 
 def _question(request: ChatRequest) -> str:
-    """The text of the last message that is somebody's question."""
-    for message in reversed(request.messages):
-        if not isinstance(message, AssistantMessage | SystemMessage | DeveloperMessage):
-            return tokens.text_of(message)
-    return tokens.text_of(request.messages[-1]) if request.messages else ""
+    """The text of the user's last message; of whatever comes last where there is none."""
+    asked = [message for message in request.messages if isinstance(message, UserMessage)] or request.messages
+    return tokens.text_of(asked[-1]) if asked else ""
 
 
 def _reasoning(request: ChatRequest, dice: Dice) -> list[str]:

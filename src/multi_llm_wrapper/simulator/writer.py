@@ -62,7 +62,7 @@ class PlanWriter:
     def pump(self) -> None:
         """Writes what is due and sets the timer for the next piece."""
         self._timer = None
-        if self._paused or self._transport.is_closing():
+        if self._transport.is_closing():
             return
         now = self._loop.time() + _CLOCK_STEP
         if self._due <= now:
