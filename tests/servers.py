@@ -39,8 +39,8 @@ Reply: TypeAlias = Iterable[Step] | Callable[["Request"], Iterable[Step]]
 
 PATIENCE = 5.0
 """Seconds after which a test that waits for something has failed."""
-PROMPTLY = 0.1
-"""Seconds within which a connection that nobody needs any more is closed."""
+PROMPTLY = 0.25
+"""Seconds within which a connection that nobody needs any more is closed: a tenth, and what a busy machine adds."""
 
 
 @dataclass

@@ -221,19 +221,19 @@ def test_an_early_reply_stays_as_it_was() -> None:
 
 def _seconds(pieces_of_logprobs: int) -> float:
     gathered = Fold(read_usage)
-    start = time.perf_counter()
+    start = time.thread_time()
     for i in range(pieces_of_logprobs):
         gathered.add(Extra("logprobs", {"content": [i]}))
     gathered.reply()
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 @pytest.mark.benchmark_safe
 def test_logprobs_are_gathered_in_linear_time() -> None:
-    """Eight times the pieces cost about eight times as much."""
-    small = min(_seconds(3_000) for _ in range(3))
+    """Eight times the pieces cost about eight times as much, not sixty-four times."""
+    small = min(_seconds(3_000) for _ in range(5))
 
-    assert min(_seconds(24_000) for _ in range(3)) < 24 * small
+    assert min(_seconds(24_000) for _ in range(3)) < 32 * small
 
 
 # --- any answer, in any pieces ----------------------------------------------------------------------------------

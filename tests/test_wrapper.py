@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from multi_llm_wrapper import (
     wrapper,
 )
 from multi_llm_wrapper.clock import SystemClock
-from multi_llm_wrapper.errors import AuthError, LLMError, RateLimitError, ValidationError
+from multi_llm_wrapper.errors import AuthError, RateLimitError, ValidationError
 from multi_llm_wrapper.testing import CompletionDouble
 from multi_llm_wrapper.transport.base import HTTPRequest
 from multi_llm_wrapper.version import __version__
@@ -451,12 +450,12 @@ async def test_raise_on_error_raises_the_class_with_the_facts() -> None:
 
 @pytest.mark.asyncio
 async def test_raise_on_error_covers_what_is_refused_unsent() -> None:
-    llm = LLMWrapper(WrapperConfig(raise_on_error=True))
+    llm = LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key=KEY), raise_on_error=True))
     with pytest.raises(ValidationError):
         await llm.query("", "gpt-4o")
     with pytest.raises(AuthError):
-        await llm.query("Hello", "gpt-4o")
-    assert "error" == (await llm.query("Hello", "gpt-4o", raise_on_error=False)).status
+        await llm.query("Hello", "claude-sonnet-4-5")
+    assert "error" == (await llm.query("", "gpt-4o", raise_on_error=False)).status
 
 
 def _break(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
@@ -726,15 +725,10 @@ async def test_query_gives_a_stream_when_asked(mock_completion: CompletionDouble
     assert isinstance(found, ResponseStream)
 
 
-@pytest.fixture
-def every_error() -> Iterator[LLMError]:
-    yield RateLimitError("x")
-
-
 @pytest.mark.asyncio
 async def test_calls_under_way_do_not_disturb_each_other(no_backoff: None) -> None:
     """Good, bad, late and cancelled at once: each gets its own answer."""
-    replies = {
+    replies: dict[str, list[Step]] = {
         "good": OK,
         "bad": whole(error_body("Bad"), 400),
         "late": [HANG],

@@ -33,11 +33,16 @@ class Worker:
         self._client: Any = None
         self._reader: Any = None
 
+    async def once(self) -> None:
+        """From nothing to the first answer."""
+        self._client = self._module().Client(self._url)
+        await self._checked()
+
     async def open(self) -> dict[str, Any]:
         """Imports the library, makes the client and asks once; what that costs in memory."""
         gc.collect()
         before = resident()
-        self._client = importlib.import_module(f"benchmarks.peers.adapters.{self._adapter}").Client(self._url)
+        self._client = self._module().Client(self._url)
         gc.collect()
         made = resident()
         await self._checked()
@@ -118,7 +123,7 @@ class Worker:
     async def read(self, exchanges: list[dict[str, Any]]) -> dict[str, Any]:
         """What the client makes of recorded exchanges, one after the other; `url` is that of the replay server."""
         if self._reader is None:
-            self._reader = importlib.import_module(f"benchmarks.peers.adapters.{self._adapter}").Reader(self._url)
+            self._reader = self._module().Reader(self._url)
         return {"readings": [await self._reading(**exchange) for exchange in exchanges]}
 
     async def _reading(self, **exchange: Any) -> dict[str, Any]:
@@ -128,6 +133,9 @@ class Worker:
         except Exception as error:
             kinds = [kind.__name__ for kind in type(error).__mro__]
             return {"error": kinds[0], "kinds": kinds, "says": str(error)[:300]}
+
+    def _module(self) -> Any:
+        return importlib.import_module(f"benchmarks.peers.adapters.{self._adapter}")
 
     async def _checked(self) -> None:
         if await self._client.call() != ANSWER:
@@ -142,8 +150,7 @@ def main() -> None:
     asyncio.set_event_loop(loop)
     worker = Worker(adapter, url)
     if once:
-        loop.run_until_complete(worker.open())
-        channel.flush()
+        loop.run_until_complete(worker.once())
         os._exit(0)
     commands: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
         "open": worker.open,

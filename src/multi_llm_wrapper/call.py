@@ -139,23 +139,25 @@ class Call:
 
     async def answer(self) -> Response:
         """Attempts until there is an answer, or no more attempt would help."""
-        while True:
-            began = self.begin_attempt()
-            try:
-                answer = await self._attempt()
-                self.note(None, began, None)
-                return self.succeeded(answer.reply, answer.request_id, answer.rate_limit, raw=answer.raw)
-            except LLMError as failure:
-                error = failure
-            except Exception as failure:
-                error = unexpected(failure)
-            except BaseException:
-                self.cancelled(began)
-                raise
-            wait = self.after_failure(error, began)
-            if wait is None:
-                return self.failed(error)
-            await self.sleep(wait)
+        began = self.started
+        try:
+            while True:
+                began = self.begin_attempt()
+                try:
+                    answer = await self._attempt()
+                    self.note(None, began, None)
+                    return self.succeeded(answer.reply, answer.request_id, answer.rate_limit, raw=answer.raw)
+                except LLMError as failure:
+                    error = failure
+                except Exception as failure:
+                    error = unexpected(failure)
+                wait = self.after_failure(error, began)
+                if wait is None:
+                    return self.failed(error)
+                await self.sleep(wait)
+        except BaseException:
+            self.cancelled(began)
+            raise
 
     async def _attempt(self) -> attempt.Answer:
         completion = self.wrapper.completion
@@ -196,10 +198,16 @@ class Call:
         )
 
     def _without_key(self, message: str) -> str:
-        """Whatever a provider or a foreign client says, it does not repeat the key through us."""
+        """Whatever a provider or a foreign client says, it does not repeat the key through us; not its beginning
+        either, where a quotation was cut."""
         key = self.target.key
         secret = key.reveal() if key is not None else ""
-        return message.replace(secret, "***") if len(secret) >= SHORTEST_KEY else message
+        if len(secret) < SHORTEST_KEY or secret[:SHORTEST_KEY] not in message:
+            return message
+        message = message.replace(secret, "***")
+        for length in range(len(secret) - 1, SHORTEST_KEY - 1, -1):
+            message = message.replace(f"{secret[:length]}...", "***...")
+        return message
 
     async def sleep(self, seconds: float) -> None:
         if not getattr(self.wrapper.completion, "instant", False):

@@ -47,15 +47,15 @@ async def answer(completion: Completion, call: Call, deadline: float) -> Answer:
         raise
     except Exception as error:
         raise classify(error, call) from error
-    body = _json(plain(result))
+    body = _json(result)
     dialect = dialects.get("openai_chat")
     fold = Fold(dialect.read_usage).add_all(dialect.decoder().reply(body))
     return Answer(whole(fold, call.target), raw=body)
 
 
-def _json(completion: dict[str, Any]) -> bytes:
+def _json(result: Any) -> bytes:
     try:
-        return msgspec.json.encode(completion)
+        return msgspec.json.encode(plain(result))
     except (TypeError, ValueError, RecursionError) as error:
         raise MalformedResponseError(
             f"The completion cannot be written as JSON ({error}); return an OpenAI-shaped dict.",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, Literal, Never, Self, TypeVar, overload
 
 import msgspec
 from msgspec import Struct, structs
@@ -14,8 +14,29 @@ from .types import RateLimit, Reply, Usage
 _loads = msgspec.json.Decoder().decode
 
 
-def _view(name: str, doc: str) -> property:
-    return property(lambda self: self[name], doc=doc)
+T = TypeVar("T")
+
+
+class _View(Generic[T]):
+    """A read-only attribute of a dict: the value under the key of the same name."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, response: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, response: Mapping[str, Any], owner: type) -> T: ...
+
+    def __get__(self, response: Mapping[str, Any] | None, owner: type) -> Any:
+        return self if response is None else response[self._name]
+
+    def __set__(self, response: Mapping[str, Any], value: Never) -> None:
+        raise AttributeError(f"{self._name} is a view of the key {self._name!r} and cannot be set")
 
 
 class Response(dict[str, Any]):
@@ -24,16 +45,18 @@ class Response(dict[str, Any]):
     __slots__ = ("_parsed",)
     _parsed: Any
 
-    status = _view("status", '`"success"` or `"error"`.')
-    content = _view("content", "The text parts of the answer, joined; None on an error before anything came.")
-    provider = _view("provider", "Who answered, or was asked last.")
-    model = _view("model", "The model name sent to the provider.")
-    timestamp = _view("timestamp", "Unix seconds at the end of the call.")
-    tool_calls = _view("tool_calls", "List of `{id, name, arguments (dict or None), arguments_raw (str)}`.")
-    reasoning = _view("reasoning", "The reasoning text, or None.")
-    error = _view("error", "What happened and what to do, or None.")
-    error_type = _view("error_type", "The class of the error, or None; see `multi_llm_wrapper.errors`.")
-    metadata = _view("metadata", "Times, usage, finish reason, ids, attempts and the rest; see the contract's table.")
+    status = _View[Literal["success", "error"]]('`"success"` or `"error"`.')
+    content = _View[str | None]("The text parts of the answer, joined; None on an error before anything came.")
+    provider = _View[str | None]("Who answered, or was asked last.")
+    model = _View[str | None]("The model name sent to the provider.")
+    timestamp = _View[float]("Unix seconds at the end of the call.")
+    tool_calls = _View[list[dict[str, Any]]]("Each `{id, name, arguments (dict or None), arguments_raw (str)}`.")
+    reasoning = _View[str | None]("The reasoning text, or None.")
+    error = _View[str | None]("What happened and what to do, or None.")
+    error_type = _View[str | None]("The class of the error, or None; see `multi_llm_wrapper.errors`.")
+    metadata = _View[dict[str, Any]](
+        "Times, usage, finish reason, ids, attempts and the rest; see the contract's table."
+    )
 
     @property
     def ok(self) -> bool:

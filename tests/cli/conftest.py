@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -11,9 +11,7 @@ from click.testing import CliRunner, Result
 from multi_llm_wrapper.cli.app import app
 from multi_llm_wrapper.simulator import Simulator
 from tests.cli.pseudo import Terminal
-
-Invoke: TypeAlias = Callable[..., Result]
-Open: TypeAlias = Callable[..., Terminal]
+from tests.cli.support import Invoke, Open
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ def answered(text: str, provider: str = "openai", model: str = "gpt-4o-mini", **
     return success(reply, Facts(provider, model, 0.0, 1.5, time_to_first_token=0.25, attempts=1))
 
 
-def failed(message: str = "Too many.", kind: str = "rate_limit", provider: str | None = "openai", **facts: Any) -> Response:
+def failed(
+    message: str = "Too many.", kind: str = "rate_limit", provider: str | None = "openai", **facts: Any
+) -> Response:
     error = errors.CLASSES[kind](message, **facts)
     return failure(error, Facts(provider, "gpt-4o-mini", 0.0, 0.5, attempts=1))
 

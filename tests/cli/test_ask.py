@@ -14,10 +14,10 @@ import pytest
 
 from multi_llm_wrapper.cli import inputs
 from multi_llm_wrapper.simulator import Simulator
-from tests.cli.conftest import Invoke
+from tests.cli.support import COMMAND, Invoke
 
-COMMAND = (sys.executable, "-m", "multi_llm_wrapper")
 PNG = b"\x89PNG\r\n\x1a\nrest"
+SCHEMA = '{"type": "object", "properties": {"sky": {"type": "string"}}, "required": ["sky"]}'
 ERROR = {"content-type": "application/json"}
 
 
@@ -159,9 +159,9 @@ def test_input_that_is_no_text_is_one_line(invoke: Invoke, at_simulator: Simulat
     )
 
 
-def test_waiting_for_standard_input_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_standard_input_is_told() -> None:
     """Who left it open by accident must not wonder."""
-    program = f"from multi_llm_wrapper.cli import inputs; inputs.PATIENCE = 0.0; print(inputs.prompt('Hi', [], []))"
+    program = "from multi_llm_wrapper.cli import inputs; inputs.PATIENCE = 0.0; print(inputs.prompt('Hi', [], []))"
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -179,10 +179,9 @@ def test_a_schema_comes_from_the_argument_or_a_file(
     invoke: Invoke, at_simulator: Simulator, tmp_path: Path, inline: bool
 ) -> None:
     """The answer is JSON that matches it."""
-    schema = {"type": "object", "properties": {"sky": {"type": "string"}}, "required": ["sky"]}
-    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    (tmp_path / "schema.json").write_text(SCHEMA)
 
-    given = json.dumps(schema) if inline else str(tmp_path / "schema.json")
+    given = SCHEMA if inline else str(tmp_path / "schema.json")
     result = invoke("ask", "Describe.", "-m", "gpt-4o", "--schema", given)
 
     assert (0, "") == (result.exit_code, result.stderr)
@@ -191,7 +190,7 @@ def test_a_schema_comes_from_the_argument_or_a_file(
 
 def test_an_answer_that_does_not_match_the_schema_is_a_failure(invoke: Invoke, at_simulator: Simulator) -> None:
     """It is printed all the same; the status tells."""
-    result = invoke("ask", "Describe.", "-m", "gpt-4o", "--schema", '{"type": "object"}', "--max-tokens", "1")
+    result = invoke("ask", "Describe.", "-m", "gpt-4o", "--schema", SCHEMA, "--max-tokens", "1")
 
     assert 1 == result.exit_code
     assert "Error: gpt-4o: the answer does not match --schema" in result.stderr
@@ -247,9 +246,7 @@ def test_the_table_of_one_model_goes_to_standard_error(invoke: Invoke, at_simula
         ("openai/claude-3", 1, "Error: "),
     ],
 )
-def test_errors_say_what_to_do(
-    invoke: Invoke, at_simulator: Simulator, model: str, status: int, error: str
-) -> None:
+def test_errors_say_what_to_do(invoke: Invoke, at_simulator: Simulator, model: str, status: int, error: str) -> None:
     """One line on standard error, and a status that tells the kind."""
     result = invoke("ask", "Hi", "-m", model)
 
@@ -273,7 +270,7 @@ def test_verbose_tells_the_rest(invoke: Invoke, at_simulator: Simulator) -> None
     result = invoke("ask", "Hi", "-m", "gpt-4o-mini", "-v")
 
     facts = dict(line.strip().split(maxsplit=1) for line in result.stderr.splitlines()[2:])
-    assert ("validation_error", "odd", "status     400") == (facts["error_type"], facts["code"], facts["HTTP"])
+    assert ("validation_error", "odd", "status      400") == (facts["error_type"], facts["code"], facts["HTTP"])
     assert "1" == facts["attempts"]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from multi_llm_wrapper.cli.demo import PROMPT
 from multi_llm_wrapper.simulator import Simulator
-from tests.cli.conftest import Invoke
+from tests.cli.support import Invoke
 
 ALL = ["openai", "anthropic", "gemini"]
 
@@ -46,7 +46,9 @@ def test_another_seed_gives_other_answers(invoke: Invoke) -> None:
     """And the same seed the same."""
 
     def answers(seed: int) -> str:
-        return invoke("demo", "--pace", "0", "--seed", str(seed)).stdout.partition("Prompt:")[2].partition("provider")[0]
+        return (
+            invoke("demo", "--pace", "0", "--seed", str(seed)).stdout.partition("Prompt:")[2].partition("provider")[0]
+        )
 
     assert answers(1) == answers(1)
     assert answers(1) != answers(2)

@@ -9,9 +9,7 @@ import pytest
 
 from multi_llm_wrapper import __main__
 from multi_llm_wrapper.version import __version__
-from tests.cli.conftest import Invoke
-
-COMMAND = (sys.executable, "-m", "multi_llm_wrapper")
+from tests.cli.support import COMMAND, Invoke
 
 
 def test_the_version_is_told_without_loading_the_library() -> None:
@@ -45,7 +43,9 @@ def test_the_module_runs_the_command() -> None:
     assert (0, f"multi-llm {__version__}\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
-def test_without_the_extra_one_line_names_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_extra_one_line_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And the status is 2; no traceback."""
     monkeypatch.setattr(__main__, "NEEDED", ("click", "no_such_package"))
 
@@ -68,7 +68,7 @@ def test_without_the_extra_one_line_names_it(monkeypatch: pytest.MonkeyPatch, ca
         (["chat"], "no model is named"),
         (["ask", "-m", "gpt-4o"], "there is no prompt"),
         (["demo", "--pace", "fast"], "Invalid value for '--pace'"),
-        (["completion", "tcsh"], "Invalid value for '{bash|zsh|fish}'"),
+        (["completion", "tcsh"], "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
     ],
 )
 def test_wrong_usage_is_one_line_that_says_where_to_read_on(invoke: Invoke, args: list[str], error: str) -> None:
@@ -77,7 +77,7 @@ def test_wrong_usage_is_one_line_that_says_where_to_read_on(invoke: Invoke, args
 
     assert (2, "") == (result.exit_code, result.stdout)
     assert result.stderr.startswith("Error: ")
-    assert error.casefold() in result.stderr.replace("SHELL:", "").casefold() or "completion" in args
+    assert error in result.stderr
     assert result.stderr.endswith("--help)\n")
     assert 1 == result.stderr.count("\n")
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from multi_llm_wrapper.cli import models, terminal
 from multi_llm_wrapper.providers import ROWS, ProviderRow
-from tests.cli.conftest import Invoke
+from tests.cli.support import Invoke
 
 
 @pytest.fixture(autouse=True)

@@ -80,7 +80,14 @@ def test_rows_share_the_height() -> None:
 
 @pytest.mark.parametrize(
     ("columns", "rows", "count", "fits"),
-    [(80, 24, 3, True), (53, 24, 2, True), (52, 24, 2, False), (80, 6, 2, True), (80, 5, 2, False), (80, 24, 13, False)],
+    [
+        (80, 24, 3, True),
+        (53, 24, 2, True),
+        (52, 24, 2, False),
+        (80, 6, 2, True),
+        (80, 5, 2, False),
+        (80, 24, 13, False),
+    ],
 )
 def test_panels_fit_only_where_they_can_be_read(columns: int, rows: int, count: int, fits: bool) -> None:
     """Two beside each other, and five lines for each."""

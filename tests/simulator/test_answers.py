@@ -356,6 +356,21 @@ def test_answers_in_a_schema_validate(dialect: str, fields: dict[str, Any], stre
     assert reply.finish_reason == "stop"
 
 
+@pytest.mark.parametrize("schema", [{}, {"type": "object"}])
+def test_json_without_a_schema_says_something_too(schema: dict[str, Any]) -> None:
+    """What OpenAI calls JSON mode: an object with an answer in it."""
+    made = answers.draft(request(response_format=JSONSchema(schema)), 0)
+
+    assert QUESTION in json.loads(text(made))["answer"]
+
+
+def test_a_schema_of_another_type_is_kept() -> None:
+    """An array is an array, if that is all that is asked for."""
+    made = answers.draft(request(response_format=JSONSchema({"type": "array"})), 0)
+
+    assert isinstance(json.loads(text(made)), list)
+
+
 def test_a_schema_that_nothing_satisfies_is_refused() -> None:
     """A `ValidationError` with the reason, not a wrong answer."""
     impossible = JSONSchema({"type": "integer", "minimum": 2, "maximum": 1})

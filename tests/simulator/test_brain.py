@@ -344,7 +344,9 @@ def test_any_body_gets_an_answer_or_a_refusal(dialect: str, data: st.DataObject)
 
 @given(
     method=st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PATCH"]),
-    path=st.lists(st.sampled_from(["/", "v1", "v1beta", "models", "messages", "chat/completions", "%", "%2", ":x", "é"])),
+    path=st.lists(
+        st.sampled_from(["/", "v1", "v1beta", "models", "messages", "chat/completions", "%", "%2", ":x", "é"])
+    ),
     query=st.text(max_size=10),
     headers=st.dictionaries(st.sampled_from(["x-api-key", "authorization", "x-goog-api-key"]), st.text(max_size=9)),
 )

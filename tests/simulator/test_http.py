@@ -7,12 +7,12 @@ import contextlib
 import http.client
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from multi_llm_wrapper.simulator import Brain, Plan, SimRequest, Simulator, SimulatorServer, Step, whole
+from multi_llm_wrapper.testing.clock import VirtualClock
 from tests.simulator.support import DIALECTS, KEYS, RawClient, ask, body_of, decode, run, split_head, unchunked
 
 
@@ -320,7 +320,7 @@ def test_requests_ahead_of_their_turn_are_not_read_without_end() -> None:
 @pytest.mark.parametrize("cut", ["close", "reset"])
 def test_cuts_reach_the_client_as_they_are(simulator: Simulator, client: RawClient, cut: str) -> None:
     """`close` ends the connection without the end of the body, `reset` with a TCP reset."""
-    simulator.script(lambda request: Plan(200, {}, [Step(0.0, b"half"), Step(0.02, b"", cut)]))  # type: ignore[arg-type]
+    simulator.script(lambda request: Plan(200, {}, [Step(0.0, b"half"), Step(0.1, b"", cut)]))  # type: ignore[arg-type]
     client.send(ask("openai_chat").raw())
     data = client.until(b"half")
     if cut == "reset":
@@ -345,20 +345,19 @@ def test_no_answer_at_all_waits_until_the_client_goes(simulator: Simulator) -> N
 
 def test_a_busy_loop_does_not_slow_the_pace() -> None:
     """What is late is sent at once: pieces are due at absolute times, whatever happened in between."""
+    clock = VirtualClock()
 
-    async def main() -> None:
-        server = await SimulatorServer(Brain(pace=0.01)).start()
-        async with server:
+    async def main() -> float:
+        async with await SimulatorServer(Brain(pace=1.0)).start() as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            start = time.monotonic()
             writer.write(ask("openai_chat", stream=True, max_tokens=30).raw())
             await reader.readuntil(b"\n\n")
-            time.sleep(0.2)  # noqa: ASYNC251  # the loop is busy
+            clock.advance(12.3)  # the loop was busy with something else
             await reader.readuntil(b"0\r\n\r\n")
-            assert 0.29 - 1e-3 <= time.monotonic() - start < 0.45
             writer.close()
+            return clock.monotonic()
 
-    run(main())
+    assert clock.run(main()) == pytest.approx(29.0)
 
 
 def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from multi_llm_wrapper.simulator import Plan, Step, whole
 from multi_llm_wrapper.simulator.writer import WRITE_AT_ONCE, PlanWriter, render_head
-from tests.simulator.support import run, split_head, unchunked
+from multi_llm_wrapper.testing.clock import VirtualClock
+from tests.simulator.support import split_head, unchunked
 
 
 class Transport:
@@ -36,7 +37,7 @@ def writes(plan: Plan, **options: Any) -> list[bytes]:
         await ended.wait()
         return transport.writes
 
-    return run(main())
+    return VirtualClock().run(main())
 
 
 def pieces(count: int, size: int = 2) -> Iterable[Step]:
@@ -85,7 +86,7 @@ def test_empty_pieces_are_not_written() -> None:
 
 def test_pieces_wait_for_their_time() -> None:
     """Each write has what is due by then, and the last one the end."""
-    found = writes(Plan(200, {}, [Step(0.0, b"a"), Step(0.01, b"b"), Step(0.01, b"c")], delay=0.01))
+    found = writes(Plan(200, {}, [Step(0.0, b"a"), Step(2.0, b"b"), Step(2.0, b"c")], delay=1.0))
 
     assert [found[0][-6:], *found[1:]] == [b"1\r\na\r\n", b"1\r\nb\r\n", b"1\r\nc\r\n0\r\n\r\n"]
 

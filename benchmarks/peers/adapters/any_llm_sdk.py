@@ -9,15 +9,18 @@ from any_llm import AnyLLM
 
 from . import KEY, PROMPT, Reading, openai_shape
 
+BASE_URL_OF_CLIENT = frozenset({"cerebras", "groq"})
+"""These providers take no `api_base`, but hand other arguments on to their client."""
+NO_RETRIES = frozenset({"anthropic", "cerebras", "deepseek", "groq", "openai", "openrouter", "together", "zai"})
+"""Those whose client can be told not to try again; the others do not by themselves."""
 PROVIDERS = {
+    "openai_chat": ("openai", "/v1"),
+    "azure_openai_chat": ("openai", "/v1"),
     "anthropic_messages": ("anthropic", ""),
     "gemini": ("gemini", ""),
-    "compat_deepseek": ("deepseek", "/v1"),
-    "compat_openrouter": ("openrouter", "/v1"),
-    "compat_zai": ("zai", "/v1"),
+    "compat_mistral": ("mistral", ""),
 }
-"""Dialect -> provider, and what its base URL has behind the host. The rest go through its `openai`: its providers of
-those names need the host's own SDK."""
+"""Dialect -> provider, and what its base URL has behind the host; the compatible hosts go by their names."""
 
 
 class Client:
@@ -42,20 +45,21 @@ class Client:
 class Reader:
     def __init__(self, root: str) -> None:
         self._root = root
-        self._clients: dict[str, AnyLLM] = {}
+        self._clients: dict[str, tuple[str, Any]] = {}
 
     async def read(self, dialect: str, model: str, prompt: str, stream: bool) -> Reading:
-        llm: Any = self._clients.get(dialect) or self._open(dialect)
+        provider, llm = self._clients.get(dialect) or self._open(dialect)
         messages = [{"role": "user", "content": prompt}]
         if not stream:
             return openai_shape.whole(await llm.acompletion(model, messages))
-        options = {} if dialect in ("anthropic_messages", "gemini") else {"stream_options": {"include_usage": True}}
+        openai = provider in ("openai", "deepseek", "openrouter", "zai")
+        options = {"stream_options": {"include_usage": True}} if openai else {}
         return await openai_shape.gathered(await llm.acompletion(model, messages, stream=True, **options))
 
-    def _open(self, dialect: str) -> AnyLLM:
-        provider, path = PROVIDERS.get(dialect, ("openai", "/v1"))
-        retries: dict[str, Any] = {} if provider == "gemini" else {"max_retries": 0}
-        llm = self._clients[dialect] = AnyLLM.create(
-            provider, api_key=KEY, api_base=self._root + path, unified_exceptions=True, **retries
-        )
-        return llm
+    def _open(self, dialect: str) -> tuple[str, Any]:
+        provider, path = PROVIDERS.get(dialect) or (dialect.removeprefix("compat_"), "/v1")
+        options: dict[str, Any] = {"max_retries": 0} if provider in NO_RETRIES else {}
+        options["base_url" if provider in BASE_URL_OF_CLIENT else "api_base"] = self._root + path
+        llm: Any = AnyLLM.create(provider, api_key=KEY, unified_exceptions=True, **options)
+        self._clients[dialect] = provider, llm
+        return provider, llm

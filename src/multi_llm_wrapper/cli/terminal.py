@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,6 +20,12 @@ WIDE = 10_000
 
 
 class _Console(Console):
+    @property
+    def size(self) -> ConsoleDimensions:
+        """As it is now. Rich believes `COLUMNS` more than the terminal, and a stale one would tear the picture."""
+        real = real_size(self.file)
+        return ConsoleDimensions(*real) if real is not None else super().size
+
     def on_broken_pipe(self) -> None:
         """Left to the command group, which ends the program; rich would end it with status 1."""
         raise  # called while a BrokenPipeError is handled
@@ -37,6 +44,21 @@ def is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except (AttributeError, ValueError):  # None under pythonw, or closed
         return False
+
+
+def real_size(stream: IO[str]) -> tuple[int, int] | None:
+    """Columns and rows of a terminal, None when it is none or does not know."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+    except (AttributeError, OSError, ValueError):
+        return None
+    return (size.columns, size.lines) if size.columns and size.lines else None
+
+
+def columns() -> int:
+    """Of the terminal behind standard output."""
+    real = real_size(sys.stdout)
+    return real[0] if real is not None else 80
 
 
 def can_paint(out: Console) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -90,7 +89,7 @@ class Answer(Quiet):
 
 def _text() -> Flow | Raw:
     """A terminal gets lines that end between words, and nothing that could steer it; a pipe, the answer as it is."""
-    return Flow(lambda: get_terminal_size().columns) if terminal.is_terminal(sys.stdout) else Raw()
+    return Flow(terminal.columns) if terminal.is_terminal(sys.stdout) else Raw()
 
 
 class Raw:

@@ -143,7 +143,7 @@ OPENROUTER = ProviderRow(
     key_env=("OPENROUTER_API_KEY",),
     base_url_env=("OPENROUTER_BASE_URL",),
     # Signed or encrypted reasoning goes back as it came: https://openrouter.ai/docs/use-cases/reasoning-tokens
-    quirks=Quirks(echo=("reasoning",), developer_role=False),
+    quirks=Quirks(echo=("reasoning_details",), developer_role=False),
     source="https://openrouter.ai/docs/api-reference/overview",
 )
 VERCEL = ProviderRow(

@@ -39,6 +39,9 @@ from .schema import generate
 EFFORTS = {"none": 0, "minimal": 1, "low": 2, "medium": 4, "high": 6, "xhigh": 7, "max": 7}
 """Sentences of reasoning by effort; another word counts as medium."""
 
+_ANY_OBJECT: tuple[dict[str, str], ...] = ({}, {"type": "object"})
+"""The schemas of what OpenAI calls JSON mode: the answer is put into an object."""
+
 
 class Draft(Struct):
     """An answer before it has a place on any wire: the pieces that a stream sends one by one."""
@@ -123,12 +126,15 @@ def _key(message: Message) -> str:
 
 
 def _text(request: ChatRequest, dice: Dice) -> list[str]:
-    if request.response_format is not None:
-        return tokens.split(_json(request.response_format.schema, dice, "response_format"))
     results = _tool_results(request)
-    if results:
-        return tokens.split_sentences(prose.about_results(results, dice))
-    return tokens.split_sentences(prose.answer(_question(request), request.model, dice))
+    wanted = request.response_format
+    if wanted is not None and wanted.schema not in _ANY_OBJECT:
+        return tokens.split(_json(wanted.schema, dice, "response_format"))
+    question, model = _question(request), request.model
+    sentences = prose.about_results(results, dice) if results else prose.answer(question, model, dice)
+    if wanted is not None:
+        return tokens.split(msgspec.json.encode({"answer": "".join(sentences)}).decode())
+    return tokens.split_sentences(sentences)
 
 
 def _question(request: ChatRequest) -> str:

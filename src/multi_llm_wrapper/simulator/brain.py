@@ -157,7 +157,9 @@ class Brain:
         if not models.known(route.dialect, asked.model):
             raise refusals.unknown_model(route.dialect, asked.model)
         made = answers.draft(asked, self.seed, _CALL_IDS[route.dialect])
-        reply = _reply(asked, made, route.dialect)
+        reply = _reply(
+            asked, made, route.dialect, shown=bool(made.reasoning) and _shows_reasoning(asked, request, route)
+        )
         if asked.stream:
             encoder = _encoder(dialect, reply, request.body)
             return Plan(200, _SSE | _ids(entry), self._stream(encoder, reply, made))
@@ -193,13 +195,21 @@ class Brain:
         return whole(wire.status, wire.headers | _ids(entry), wire.body)
 
 
-def _reply(asked: ChatRequest, made: Draft, dialect: str) -> Reply:
-    """The draft as a whole answer."""
+def _shows_reasoning(asked: ChatRequest, request: SimRequest, route: Route) -> bool:
+    """Gemini's models when the request says so, others as the model has it."""
+    if route.dialect == "gemini":
+        from ..dialects import gemini
+
+        return gemini.wants_thoughts(request.body)
+    return not models.hides_reasoning(route.dialect, asked.model)
+
+
+def _reply(asked: ChatRequest, made: Draft, dialect: str, shown: bool) -> Reply:
+    """The draft as a whole answer. `shown`: with its reasoning, of which there is some."""
     extras = {}
     if made.stopped_by is not None and dialect == "anthropic_messages":
         extras["stop_sequence"] = made.stopped_by
     reasoning, content = "".join(made.reasoning), "".join(made.text)
-    shown = bool(reasoning) and not models.hides_reasoning(dialect, asked.model)
     return Reply(
         content=content,
         reasoning=reasoning if shown else None,
@@ -209,7 +219,7 @@ def _reply(asked: ChatRequest, made: Draft, dialect: str) -> Reply:
         usage=answers.usage(asked, made),
         response_id=_REPLY_IDS[dialect] + made.id,
         response_model=asked.model,
-        native=signed_turn(dialect, reasoning, content, made.calls) if shown else None,
+        native=signed_turn(dialect, reasoning, content, made.calls, shown) if reasoning else None,
         extras=extras,
     )
 

@@ -54,9 +54,10 @@ def describe(dialect: str, model: str, created: int) -> dict[str, Any]:
             "displayName": name,
             "inputTokenLimit": 1_048_576,
             "outputTokenLimit": 65_536,
-            "supportedGenerationMethods": ["generateContent", "countTokens"],
+            "supportedGenerationMethods": ["generateContent"],
         }
     if dialect == "anthropic_messages":
-        return {"type": "model", "id": model, "display_name": name, "created_at": "2026-01-01T00:00:00Z"}
+        dates = {"created_at": "2026-01-01T00:00:00Z", "deprecated_at": None, "retires_at": None}
+        return {"type": "model", "id": model, "display_name": name, "lifecycle": "active", **dates}
     owner, slash, _ = model.partition("/")
     return {"id": model, "object": "model", "created": created, "owned_by": owner if slash else "system"}

@@ -15,12 +15,17 @@ import msgspec
 from ..types import NativeMessage, ToolCall
 
 
-def signed_turn(dialect: str, reasoning: str, content: str, calls: list[ToolCall]) -> NativeMessage | None:
-    """The turn with the reasoning's signature; None for a dialect that signs nothing."""
-    if dialect == "anthropic_messages":
+def signed_turn(
+    dialect: str, reasoning: str, content: str, calls: list[ToolCall], shown: bool = True
+) -> NativeMessage | None:
+    """The turn with the reasoning's signature; None for a dialect that signs nothing. Gemini signs what it does not
+    show, too."""
+    if dialect == "anthropic_messages" and shown:
         return NativeMessage(dialect, {"content": _blocks(reasoning, content, calls)})
     if dialect == "gemini":
-        return NativeMessage(dialect, {"parts": _parts(reasoning, content, calls)})
+        return NativeMessage(
+            dialect, {"parts": _parts(reasoning if shown else "", content, calls, signature(reasoning))}
+        )
     return None
 
 
@@ -39,16 +44,13 @@ def _blocks(reasoning: str, content: str, calls: list[ToolCall]) -> list[dict[st
     return blocks
 
 
-def _parts(reasoning: str, content: str, calls: list[ToolCall]) -> list[dict[str, Any]]:
+def _parts(thought: str, content: str, calls: list[ToolCall], signed: str) -> list[dict[str, Any]]:
     """https://ai.google.dev/gemini-api/docs/thought-signatures: on the first call, else on the last part of text."""
-    parts: list[dict[str, Any]] = [{"text": reasoning, "thought": True}]
-    if content:
-        parts.append({"text": content})
+    parts: list[dict[str, Any]] = [{"text": content}] if content else []
     parts += [{"functionCall": {"name": call.name, "args": _object(call.arguments)}} for call in calls]
-    first_call = len(parts) - len(calls) if calls else len(parts) - 1
-    if len(parts) > 1:
-        parts[first_call]["thoughtSignature"] = signature(reasoning)
-    return parts
+    if parts:
+        parts[-len(calls) if calls else -1]["thoughtSignature"] = signed
+    return [{"text": thought, "thought": True}, *parts] if thought else parts
 
 
 def _object(arguments: str) -> dict[str, Any]:

@@ -9,15 +9,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from . import samples
+from . import scalars
 from .check import (
     TYPES,
     Schema,
     TooDeepError,
     array_items,
-    bounds,
     equal,
-    is_multiple,
     matches,
     number,
     property_schemas,
@@ -27,7 +25,7 @@ from .check import (
 )
 from .dice import Dice
 from .merge import UnsatisfiableError, merge
-from .pattern import UnsupportedPatternError, compile_pattern
+from .pattern import UnsupportedPatternError
 
 ATTEMPTS = 8
 """How many values are made and checked before a schema counts as unsatisfiable."""
@@ -36,8 +34,8 @@ FULL_DEPTH = 3
 MAX_DEPTH = 24
 MAX_STEPS = 3000
 """Of one attempt; a schema that branches without end stops here."""
-MAX_LENGTH = 100_000
-"""Of strings and lists that a schema may ask for."""
+MAX_ITEMS = 10_000
+"""Of lists that a schema may ask for."""
 
 
 def generate(schema: Schema, dice: Dice) -> Any:
@@ -69,9 +67,9 @@ class _Maker:
         self._by_type: dict[str, Callable[[dict[str, Any], int, str], Any]] = {
             "object": self._object,
             "array": self._array,
-            "string": self._string,
-            "integer": self._integer,
-            "number": self._number,
+            "string": lambda schema, depth, name: scalars.string(schema, dice, name),
+            "integer": lambda schema, depth, name: scalars.integer(schema, dice),
+            "number": lambda schema, depth, name: scalars.real(schema, dice),
             "boolean": lambda schema, depth, name: dice.below(2) == 1,
             "null": lambda schema, depth, name: None,
         }
@@ -199,7 +197,7 @@ class _Maker:
     def _array(self, schema: dict[str, Any], depth: int, name: str) -> list[Any]:
         first, rest = array_items(schema)
         least, most = int(number(schema, "minItems", 0)), number(schema, "maxItems", math.inf)
-        if least > MAX_LENGTH:
+        if least > MAX_ITEMS:
             raise UnsatisfiableError("it asks for too long a list")
         wanted = least if depth >= FULL_DEPTH else max(least, len(first), 1 + self._dice.below(3))
         contains = int(number(schema, "minContains", 1)) if "contains" in schema else 0
@@ -223,69 +221,6 @@ class _Maker:
             if not any(equal(item, other) for other in others):
                 return item
         raise UnsatisfiableError("there are not enough different items")
-
-    def _string(self, schema: dict[str, Any], depth: int, name: str) -> str:
-        least, most = int(number(schema, "minLength", 0)), number(schema, "maxLength", math.inf)
-        if least > MAX_LENGTH:
-            raise UnsatisfiableError("it asks for too long a string")
-        pattern = schema.get("pattern")
-        if isinstance(pattern, str):
-            return self._matching(pattern, least, most)
-        value = samples.formatted(schema.get("format"), self._dice)
-        if value is not None:
-            return value
-        return samples.fit(samples.text(name, self._dice), least, int(min(most, MAX_LENGTH)), self._dice)
-
-    def _matching(self, pattern: str, least: int, most: float) -> str:
-        make = compile_pattern(pattern)
-        for extra in (2, 1, 0, 4, 8, least, 0, 1):
-            value = make(self._dice, extra)
-            if len(value) < least and not pattern.endswith("$"):
-                value += "x" * (least - len(value))
-            if least <= len(value) <= most:
-                return value
-        raise UnsatisfiableError(f"no string of the allowed length was found for the pattern {pattern!r}")
-
-    def _integer(self, schema: dict[str, Any], depth: int, name: str) -> int:
-        step = number(schema, "multipleOf", 1)
-        if not float(step).is_integer():
-            step = merge({"multipleOf": step}, {"multipleOf": 1})["multipleOf"]
-        return int(self._on_grid(schema, max(1, int(step))))
-
-    def _number(self, schema: dict[str, Any], depth: int, name: str) -> float:
-        if "multipleOf" in schema:
-            step = number(schema, "multipleOf", 1)
-            return self._on_grid(schema, int(step) if float(step).is_integer() else step)
-        low, low_open, high, high_open = bounds(schema)
-        if math.isinf(low) and math.isinf(high):
-            return round(self._dice.below(10_000) / 100, 2)
-        low = low if math.isfinite(low) else high - 100
-        high = high if math.isfinite(high) else low + 100
-        share = (1 + self._dice.below(99)) / 100  # strictly inside, for bounds that are open
-        value = low + (high - low) * share
-        rounded = round(value, 2)
-        if low < rounded < high:
-            return rounded
-        return value if low < value < high or not (low_open or high_open) else (low + high) / 2
-
-    def _on_grid(self, schema: dict[str, Any], step: float) -> float:
-        """A multiple of `step` within the bounds."""
-        if step <= 0:
-            raise UnsatisfiableError("multipleOf must be more than 0")
-        low, low_open, high, high_open = bounds(schema)
-        if math.isinf(low):
-            low = min(0, high) if math.isinf(high) else high - 100 * step
-        first = math.ceil(low / step)
-        first += 1 if low_open and first * step <= low else 0
-        count = 100 if math.isinf(high) else math.floor(high / step) - first + 1
-        start = self._dice.below(max(1, min(count, 100)))
-        for offset in range(min(100, max(count, 1))):
-            value = (first + (start + offset) % max(1, min(count, 100))) * step
-            if isinstance(value, float) and is_multiple(round(value, 9), step):
-                value = round(value, 9)  # 0.7 rather than 0.7000000000000001
-            if (value < high or (value == high and not high_open)) and is_multiple(value, step):
-                return value
-        raise UnsatisfiableError("no multiple lies between its bounds")
 
 
 def _implied_type(schema: dict[str, Any]) -> str:

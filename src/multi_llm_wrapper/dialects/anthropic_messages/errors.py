@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import LLMError
+from ...errors import LLMError, ValidationError
 from ..base import WireReply
 from ..shape import encode
 from .answer import JSON_HEADERS
@@ -45,6 +45,14 @@ STATUS: dict[str, int] = {
 """HTTP status by our error type, for an error that has no status of its own; any other type is 500."""
 
 
+class NoThreadError(ValidationError):
+    """The request wants its conversation held by the server, which this one does not do. The real API says so of
+    requests that it cannot hold, and the official client then sends the whole conversation each time."""
+
+    def __init__(self, message: str = "thread: this server does not hold conversations.", **facts: Any) -> None:
+        super().__init__(message, **{"status_code": 400, "rejected_by": "provider", **facts})
+
+
 def encode_error(error: LLMError) -> WireReply:
     headers = dict(JSON_HEADERS)
     if error.retry_after is not None:
@@ -56,7 +64,10 @@ def error_body(error: LLMError) -> dict[str, Any]:
     """The error's own code is its type here; else its status decides."""
     status = _status(error)
     kind = error.code or TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    return {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": error.request_id}
+    said: dict[str, Any] = {"type": kind, "message": error.message}
+    if isinstance(error, NoThreadError):
+        said["details"] = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    return {"type": "error", "error": said, "request_id": error.request_id}
 
 
 def _status(error: LLMError) -> int:

@@ -14,6 +14,7 @@ import msgspec
 from ...types import ChatRequest, Function, JSONSchema, NamedFunction, NamedTool, SystemMessage, Tool, ToolChoice
 from .checks import invalid, objects, one_of, optional, required, typed
 from .conversation import decode_turns, text_parts
+from .errors import NoThreadError
 from .words import BUDGETS, CHOICES, MIN_BUDGET
 
 _CHOICES: dict[str, Any] = {word: name for name, word in CHOICES.items()}
@@ -27,6 +28,8 @@ def decode_request(path: str, headers: Mapping[str, str], body: bytes) -> ChatRe
     if not any(name.lower() == "anthropic-version" and value for name, value in headers.items()):
         invalid("anthropic-version: header is required")
     fields = _read(body)
+    if fields.get("thread") is not None:
+        raise NoThreadError
     model = required(fields, "model", str)
     max_tokens = required(fields, "max_tokens", int)
     turns = decode_turns(required(fields, "messages", list))

@@ -17,7 +17,7 @@ from .errors import encode_error
 from .parts import NAME
 from .reply import Decoder, read_usage
 from .request import encode_request
-from .server import decode_request
+from .server import decode_request, wants_thoughts
 from .stream import Encoder
 
 name = NAME
@@ -40,4 +40,5 @@ __all__ = [
     "encoder",
     "name",
     "read_usage",
+    "wants_thoughts",
 ]

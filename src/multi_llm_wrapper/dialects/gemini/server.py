@@ -38,16 +38,30 @@ def decode_request(path: str, headers: Mapping[str, str], body: bytes) -> ChatRe
         wire.invalid("Invalid JSON payload received. Message too deep. Max recursion depth reached.")
 
 
+def wants_thoughts(body: bytes) -> bool:
+    """Whether the answer to this request shows what the model thought (`thinkingConfig.includeThoughts`), which the
+    canonical request cannot say."""
+    fields = wire.message(wire.read_body(body), "request", "")
+    config = wire.message(fields.get("generationConfig"), "generationConfig", "generation_config")
+    where = "generation_config.thinking_config"
+    thinking = wire.message(config.get("thinkingConfig"), "thinkingConfig", where)
+    return wire.scalar(thinking.get("includeThoughts"), "TYPE_BOOL", f"{where}.include_thoughts") or False
+
+
 def _request(model: str, stream: bool, body: bytes) -> ChatRequest:
     fields = wire.message(wire.read_body(body), "request", "")
     talk = Conversation()
     talk.add(wire.items(fields.get("contents"), "contents"))
     system = text_parts(fields.get("systemInstruction"), "system_instruction")
+    tools = _tools(fields.get("tools"))
+    choice, allowed = _tool_choice(fields.get("toolConfig"))
+    if allowed and not isinstance(choice, NamedTool):  # there are no other words for a choice among some
+        tools = [tool for tool in tools if tool.function.name in allowed]
     request = ChatRequest(
         model=model,
         messages=[SystemMessage(system), *talk.messages] if system else talk.messages,
-        tools=_tools(fields.get("tools")) or None,
-        tool_choice=_tool_choice(fields.get("toolConfig")),
+        tools=tools or None,
+        tool_choice=choice,
         stream=stream,
     )
     _settings(request, wire.message(fields.get("generationConfig"), "generationConfig", "generation_config"))
@@ -108,17 +122,19 @@ def _lower_types(value: Any) -> Any:
     }
 
 
-def _tool_choice(value: Any) -> ToolChoice | None:
+def _tool_choice(value: Any) -> tuple[ToolChoice | None, list[str]]:
+    """The choice, and the functions that may be called (none: all)."""
     config = wire.message(value, "toolConfig", "tool_config").get("functionCallingConfig")
     where = "tool_config.function_calling_config"
     fields = wire.message(config, "functionCallingConfig", where)
     mode = wire.string(fields.get("mode"), f"{where}.mode").upper() or "MODE_UNSPECIFIED"
     if mode not in _CHOICES:
         wire.wrong_type(f"{where}.mode", "type.googleapis.com/google.ai.generativelanguage.v1beta.Mode", mode)
-    allowed = wire.items(fields.get("allowedFunctionNames"), where)
+    names = wire.items(fields.get("allowedFunctionNames"), where)
+    allowed = [wire.string(name, f"{where}.allowed_function_names[{i}]") for i, name in enumerate(names)]
     if mode == "ANY" and len(allowed) == 1:
-        return NamedTool(NamedFunction(wire.string(allowed[0], f"{where}.allowed_function_names[0]")))
-    return _CHOICES[mode]
+        return NamedTool(NamedFunction(allowed[0])), allowed
+    return _CHOICES[mode], allowed if mode in ("ANY", "VALIDATED") else []
 
 
 # --- settings ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,79 @@
+"""The measures that are taken in alternating rounds, and those that each worker takes alone."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .process import PeerFailed, Worker
+
+Figures = dict[str, Any]
+Say = Callable[[str], None]
+
+TOLERANCE = 1.15
+"""How much longer than the ideal time a held stream may take."""
+WAKE_UP_US = 15.0
+"""About what it costs to wait for the network once, whoever waits."""
+
+
+def rounds(workers: Iterable[Worker], number: int, do: str, say: Say, **arguments: Any) -> dict[str, list[float]]:
+    """Worker -> microseconds in each round; in every round each worker has its turn. One that fails is left out."""
+    taken: dict[str, list[float]] = {worker.name: [] for worker in workers}
+    failed: set[str] = set()
+    for round_ in range(number):
+        say(f"round {round_ + 1} of {number}")
+        for worker in workers:
+            if worker.name in failed:
+                continue
+            try:
+                taken[worker.name].append(worker.ask(do, **arguments)["us"])
+            except PeerFailed as failure:
+                failed.add(worker.name)
+                say(f"{worker.name}: {failure}")
+    return {name: values for name, values in taken.items() if name not in failed}
+
+
+def beside(taken: dict[str, list[float]], floor: str) -> dict[str, Figures]:
+    """Medians, and how many times the floor's they are: the median of the rounds' ratios."""
+    base = taken.get(floor)
+    return {
+        name: {
+            "us": statistics.median(values),
+            "ratio": statistics.median(v / b for v, b in zip(values, base, strict=True)) if base else None,
+            "rounds": [round(value, 2) for value in values],
+        }
+        for name, values in taken.items()
+    }
+
+
+def held(worker: Worker, chunk_us: float, tokens: int, seconds: float, say: Say) -> Figures:
+    """How many streams of 50 tokens a second the worker keeps up with: upwards from a third of what the cost of a chunk
+    promises, then between the last that went and the first that did not, until they are near or `seconds` are over."""
+    ideal = tokens / 50
+    width = _rounded(0.33 / (50 * (chunk_us + WAKE_UP_US) * 1e-6))
+    best, over = 0, 0
+    steps: list[Figures] = []
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        say(f"{worker.name}: {width} streams")
+        answer = worker.ask("hold", width=width, tokens=tokens, limit=ideal * 3 + 5)
+        p95 = answer["p95"]
+        steps.append({"streams": width, "p95_s": p95, "cpu": answer["cpu"]})
+        if p95 is not None and p95 <= ideal * TOLERANCE:
+            best = width
+        else:
+            over = width
+        if over and over - best <= max(2, 0.07 * over):
+            break
+        width = _rounded((best + over) / 2) if over else _rounded(best * 1.5)
+        if width in (best, over):
+            break
+    return {"streams": best, "ideal_s": ideal, "steps": steps, "bounded": bool(over)}
+
+
+def _rounded(width: float) -> int:
+    """To two digits: more would say more than was measured."""
+    digits = max(len(str(int(width))) - 2, 0)
+    return max(int(round(width, -digits)), 2)
