@@ -102,13 +102,15 @@ class Words(NamedTuple):
 
     plain: bytes
     first: bytes
-    token: bytes
+    tokens: tuple[bytes, bytes]
+    """Said in turn: some clients take a model that repeats itself for a broken one."""
     last: bytes
-    paced: bytes
-    """A token as one piece of a chunked body."""
+
+    def some(self, number: int) -> bytes:
+        return b"".join(self.tokens) * (number // 2) + self.tokens[0] * (number % 2)
 
 
-OPENAI = Words(PLAIN, FIRST, TOKEN, LAST, _chunked(TOKEN))
+OPENAI = Words(PLAIN, FIRST, (TOKEN, chunk({"content": " other"})), LAST)
 
 
 def message(content: list[dict[str, Any]], reason: str | None, output: int) -> dict[str, Any]:
@@ -135,17 +137,18 @@ def named(kind: str, **fields: Any) -> bytes:
 
 
 def _anthropic() -> Words:
-    token = named("content_block_delta", index=0, delta={"type": "text_delta", "text": " token"})
+    def token(text: str) -> bytes:
+        return named("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+
     return Words(
         plain=_whole(b"application/json", _json(message([{"type": "text", "text": TEXT}], "end_turn", 35))),
         first=named("message_start", message=message([], None, 1))
         + named("content_block_start", index=0, content_block={"type": "text", "text": ""})
         + named("ping"),
-        token=token,
+        tokens=(token(" token"), token(" other")),
         last=named("content_block_stop", index=0)
         + named("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 35})
         + named("message_stop"),
-        paced=_chunked(token),
     )
 
 
@@ -172,7 +175,7 @@ class Pacer:
             if transport.is_closing():
                 del self._streams[transport]
             elif left:
-                transport.write(words.paced)
+                transport.write(_chunked(words.tokens[left % 2]))
                 self._streams[transport] = (left - 1, words)
             else:
                 transport.write(_chunked(words.last) + _END)
@@ -222,11 +225,11 @@ class Upstream(asyncio.Protocol):
         kind, _, size = name.rpartition("/")[2].partition("-")
         write, words = self._transport.write, self._words
         if kind == "bulk":
-            write(_whole(b"text/event-stream", words.first + words.token * int(size) + words.last))
+            write(_whole(b"text/event-stream", words.first + words.some(int(size)) + words.last))
         elif kind == "paced":
             self._pacer.add(self._transport, int(size), words)
         elif kind == "parked":
-            write(_STREAM_HEAD + _chunked(words.first + words.token * int(size)))
+            write(_STREAM_HEAD + _chunked(words.first + words.some(int(size))))
         elif kind == "answer":
             write(_whole(b"application/json", completion("x" * int(size))))
         elif kind == "event":

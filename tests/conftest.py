@@ -89,7 +89,7 @@ def _clean_environment(request: pytest.FixtureRequest) -> Iterator[None]:
 def _is_setting(name: str) -> bool:
     if name.startswith("MULTI_LLM_"):
         return name != "MULTI_LLM_RECORDINGS"
-    return name.startswith(VENDORS) or name.endswith(("_API_KEY", "_BASE_URL", "_PROXY"))
+    return name.startswith(VENDORS) or name.endswith(("_API_KEY", "_BASE_URL", "_PROXY", "_TOKEN", "_SECRET_KEY"))
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,19 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
+
+import pytest
 
 from multi_llm_wrapper import OpenAIConfig, WrapperConfig
 
@@ -217,6 +222,19 @@ def unused_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def self_signed(file: Path) -> ssl.SSLContext:
+    """Writes a certificate for loopback, with its key, and gives what a server needs; clients take it as `ca_file`."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(file), "-out", "-"]
+    made = subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    file.write_bytes(file.read_bytes() + made.stdout)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    return context
 
 
 # --- bytes of HTTP ----------------------------------------------------------------------------------------------

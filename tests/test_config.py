@@ -238,6 +238,15 @@ def test_check_finds_what_went_wrong_inside_a_dict(spoil: Callable[[WrapperConfi
     assert str(caught.value).startswith(field)
 
 
+def test_what_is_no_field_is_left_alone() -> None:
+    """A configuration is a plain object: it can carry a note of its owner's, which nothing checks."""
+    config: Any = WrapperConfig()
+    config.note = None
+
+    assert config.note is None
+    assert WrapperConfig() == config
+
+
 # --- copies and changes -----------------------------------------------------------------------------------------
 
 

@@ -420,7 +420,7 @@ async def test_the_whole_call_has_its_limit_too() -> None:
         chunks, found = await stream_of(endless, timeouts=limits)
         assert 3 * SHORT <= now() - began < LONG
         assert ("error", "timeout") == (chunks[-1].type, chunks[-1].error_type)
-        assert found.response.content.startswith("Hello.")
+        assert (found.response.content or "").startswith("Hello.")
 
 
 async def test_usage_that_came_before_the_cut_is_kept() -> None:
@@ -521,7 +521,7 @@ async def test_a_failure_before_the_first_token_is_mended_unseen(failure: str, n
 async def test_plain_text_is_quoted_however_it_comes() -> None:
     """The message shows how the body began, also when it came byte by byte."""
     _, found = await stream_of(stream(*(bytes([byte]) for byte in b"upstream connect error")))
-    assert "it starts with 'upstream connect error'" in found.response.error
+    assert "it starts with 'upstream connect error'" in (found.response.error or "")
 
 
 @pytest.mark.parametrize(
@@ -834,6 +834,22 @@ async def test_a_cancellation_that_meets_a_close_is_a_cancellation() -> None:
             await task
 
 
+async def test_what_comes_while_it_is_closed_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes were there already when another task closed the stream."""
+    real = attempt.LiveStream.next
+
+    async def close_meanwhile(self: attempt.LiveStream) -> list[Event] | None:
+        events = await real(self)
+        await found.aclose()
+        return events
+
+    monkeypatch.setattr(attempt.LiveStream, "next", close_meanwhile)
+    async with serve(stream(sse(*HELLO))) as server, llm_at(server) as llm:
+        found = llm.stream("Hello", "gpt-4o")
+        assert [] == [piece async for piece in found]
+        assert ("error", "closed") == (found.response.status, found.response.metadata["code"])
+
+
 async def test_many_streams_at_once() -> None:
     """Two hundred; a third is read to the end, a third is cut, a third is left. Nothing stays behind."""
     replies = {
@@ -879,6 +895,21 @@ async def test_a_stream_of_the_double(mock_completion: CompletionDouble) -> None
     async with LLMWrapper(config_alone()) as llm:
         chunks, found = await read(llm)
     assert (["error"], "general_error") == (kinds(chunks), found.response.error_type)
+
+
+async def test_leaving_a_stream_of_the_double(mock_completion: CompletionDouble) -> None:
+    """In the middle, when there is nothing to close."""
+    async with LLMWrapper(config_alone()) as llm:
+        found = llm.stream("Hello", "gpt-4o")
+        await leave_by_aclose(found)
+        assert ("error", "closed") == (found.response.status, found.response.metadata["code"])
+
+
+async def test_raw_bytes_of_the_double(mock_completion: CompletionDouble) -> None:
+    """Streamed or not, `keep_raw` keeps what came."""
+    async with LLMWrapper(config_alone()) as llm:
+        _, found = await read(llm, keep_raw=True)
+        assert "This is a test response" in found.response.metadata["raw"]
 
 
 @pytest.mark.parametrize("leave", [leave_by_cancellation, leave_by_aclose_elsewhere])

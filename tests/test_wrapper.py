@@ -262,9 +262,40 @@ async def test_bad_input_is_an_error_and_nothing_is_sent(
     async with serve(OK) as server, llm_at(server) as llm:
         response = await llm.query(prompt, model, **options)
         assert ("error", error_type, []) == (response.status, response.error_type, server.requests)
-        assert said in response.error
+        assert said in (response.error or "")
         assert ("client", 0) == (response.metadata["rejected_by"], response.metadata["attempts"])
         assert 0 == llm.get_usage_stats()["openai"]["requests"]
+
+
+@pytest.mark.asyncio
+async def test_what_a_model_refuses_is_refused_or_dropped() -> None:
+    """By the caller's choice; what cannot be left out without changing the question is never dropped."""
+    async with serve(OK) as server, llm_at(server) as llm:
+        response = await llm.query("Hello", "o3", temperature=0.5)
+        assert ("error", "unsupported_feature", []) == (response.status, response.error_type, server.requests)
+        assert "drop_unsupported" in (response.error or "")
+
+        response = await llm.query("Hello", "o3", temperature=0.5, drop_unsupported=True)
+        assert ("success", ["temperature"]) == (response.status, response.metadata["dropped_params"])
+        assert "temperature" not in server.requests[0].json
+
+        llm.config.drop_unsupported = True
+        response = await llm.query("Hello", "o3", top_p=0.5, stop="x")
+        assert ["stop", "top_p"] == sorted(response.metadata["dropped_params"])
+
+
+@pytest.mark.asyncio
+async def test_what_a_protocol_has_no_words_for_is_refused_or_dropped() -> None:
+    """Anthropic knows no seed."""
+    async with serve(whole(CLAUDE)) as server, LLMWrapper(AnthropicConfig(api_key=KEY, base_url=server.url)) as llm:
+        response = await llm.query("Hello", "claude-sonnet-4-5", seed=1)
+        assert ("error", "unsupported_feature", "client") == (
+            response.status,
+            response.error_type,
+            response.metadata["rejected_by"],
+        )
+        response = await llm.query("Hello", "claude-sonnet-4-5", seed=1, drop_unsupported=True)
+        assert ("success", ["seed"]) == (response.status, response.metadata["dropped_params"])
 
 
 @pytest.mark.asyncio
@@ -646,6 +677,11 @@ def test_a_wrapper_opens_nothing() -> None:
     assert {} == LLMWrapper().get_usage_stats()
 
 
+def test_the_transport_is_opened_when_it_is_first_needed() -> None:
+    llm = LLMWrapper()
+    assert llm.transport is llm.transport
+
+
 @pytest.mark.asyncio
 async def test_aclose_may_be_repeated_and_needs_no_beginning() -> None:
     async with serve(OK) as server:
@@ -756,4 +792,4 @@ async def test_nobody_listens(no_backoff: None) -> None:
     llm = LLMWrapper(OpenAIConfig(api_key=KEY, base_url=f"http://127.0.0.1:{port}/v1"))
     response = await llm.query("Hello", "gpt-4o")
     assert ("error", "connection_error", 3) == (response.status, response.error_type, response.metadata["attempts"])
-    assert f"127.0.0.1:{port}" in response.error
+    assert f"127.0.0.1:{port}" in (response.error or "")

@@ -4,7 +4,7 @@
 error itself where it does not.
 """
 
-# pyright: reportUnnecessaryTypeIgnoreComment=true, enableTypeIgnoreComments=false
+# pyright: reportUnnecessaryTypeIgnoreComment=true
 
 from __future__ import annotations
 
@@ -99,18 +99,18 @@ config.default_model = None
 openai.headers["x-more"] = "b"
 provider: ProviderConfig = openai
 
-OpenAIConfig(organisation="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-AnthropicConfig(organization_id="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-WrapperConfig(backend="other")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-WrapperConfig(on_interrupt="stop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-WrapperConfig(openai=AnthropicConfig())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-Timeouts(total="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-Deployment("openai")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+OpenAIConfig(organisation="x")  # type: ignore[call-arg]
+AnthropicConfig(organization_id="x")  # type: ignore[call-arg]
+WrapperConfig(backend="other")  # type: ignore[arg-type]
+WrapperConfig(on_interrupt="stop")  # type: ignore[arg-type]
+WrapperConfig(openai=AnthropicConfig())  # type: ignore[arg-type]
+Timeouts(total="5")  # type: ignore[arg-type]
+Deployment("openai")  # type: ignore[call-arg]
 
 LLMWrapper()
 LLMWrapper(config)
 LLMWrapper(openai)
-LLMWrapper("gpt-4o")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+LLMWrapper("gpt-4o")  # type: ignore[arg-type]
 
 
 # --- calls ------------------------------------------------------------------------------------------------------
@@ -161,12 +161,12 @@ async def calls() -> None:
         await llm.query(messages, response_format=Answer, tool_choice={"type": "function"}, stop="END", cache=False)
         llm.stream(messages, temperature=None, max_tokens=None)
 
-        await llm.query("hi", temprature=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-        await llm.query("hi", max_tokens="5")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-        await llm.query(5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-        await llm.query()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
-        llm.stream("hi", cache="maybe")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        llm.stream("hi", stream=True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        await llm.query("hi", temprature=1)  # type: ignore[call-overload]
+        await llm.query("hi", max_tokens="5")  # type: ignore[call-overload]
+        await llm.query(5)  # type: ignore[call-overload]
+        await llm.query()  # type: ignore[call-overload]
+        llm.stream("hi", cache="maybe")  # type: ignore[arg-type]
+        llm.stream("hi", stream=True)  # type: ignore[call-arg]
     await llm.aclose()
 
 
@@ -194,9 +194,9 @@ def answers(response: Response) -> None:
     plain: dict[str, Any] = response
     assert plain
 
-    response.status = "error"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
-    response.usage = None  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
-    response.contents  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
+    response.status = "error"  # type: ignore[assignment]
+    response.usage = None  # type: ignore[misc]
+    response.contents  # type: ignore[attr-defined]  # noqa: B018
 
 
 async def streams(stream: ResponseStream) -> None:
@@ -244,4 +244,4 @@ def failures(response: Response) -> float | None:
     return None
 
 
-from multi_llm_wrapper import LLMWraper  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: E402, F401
+from multi_llm_wrapper import LLMWraper  # type: ignore[attr-defined]  # noqa: E402, F401

@@ -89,16 +89,18 @@ def compare(peer: Peer, expected: Expected, reading: dict[str, Any]) -> dict[str
         "calls": [tuple(call) for call in reading["calls"]] == list(expected.calls),
         "usage": _same(usage, expected.inclusive),
         "own_usage": _same(usage, own),
-        "strict_usage": usage == expected.inclusive,
+        "strict_usage": _same(usage, expected.inclusive, strict=True),
     }
 
 
-def _same(read: Counts | None, expected: Counts | None) -> bool:
-    """As most clients mean it: a detail that was not reported may be 0, and a total counts only where there is one."""
+def _same(read: Counts | None, expected: Counts | None, *, strict: bool = False) -> bool:
+    """As most clients mean it: what was not reported may be 0, unless `strict`; a total counts where there is one."""
     if not read or not any(read.values()):
         return not expected or not any(expected.values())
     return expected is not None and all(
-        (read[name] or 0) == (expected[name] or 0) for name in read if name != "total" or read[name] is not None
+        read[name] == expected[name] or (not strict and not read[name] and not expected[name])
+        for name in read
+        if name != "total" or read[name] is not None
     )
 
 

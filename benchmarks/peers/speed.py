@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .process import PeerFailed, Worker
@@ -18,21 +18,21 @@ WAKE_UP_US = 15.0
 """About what it costs to wait for the network once, whoever waits."""
 
 
-def rounds(workers: Iterable[Worker], number: int, do: str, say: Say, **arguments: Any) -> dict[str, list[float]]:
-    """Worker -> microseconds in each round; in every round each worker has its turn. One that fails is left out."""
+def rounds(
+    workers: Iterable[Worker], number: int, command: Mapping[str, Any], say: Say
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """(worker -> microseconds in each round, worker -> why it was left out). Each has its turn in every round."""
     taken: dict[str, list[float]] = {worker.name: [] for worker in workers}
-    failed: set[str] = set()
+    failures: dict[str, str] = {}
     for round_ in range(number):
         say(f"round {round_ + 1} of {number}")
         for worker in workers:
-            if worker.name in failed:
-                continue
-            try:
-                taken[worker.name].append(worker.ask(do, **arguments)["us"])
-            except PeerFailed as failure:
-                failed.add(worker.name)
-                say(f"{worker.name}: {failure}")
-    return {name: values for name, values in taken.items() if name not in failed}
+            if worker.name not in failures:
+                try:
+                    taken[worker.name].append(worker.ask(**command)["us"])
+                except PeerFailed as failure:
+                    failures[worker.name] = str(failure)
+    return {name: values for name, values in taken.items() if name not in failures}, failures
 
 
 def beside(taken: dict[str, list[float]], floor: str) -> dict[str, Figures]:
@@ -58,7 +58,7 @@ def held(worker: Worker, chunk_us: float, tokens: int, seconds: float, say: Say)
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         say(f"{worker.name}: {width} streams")
-        answer = worker.ask("hold", width=width, tokens=tokens, limit=ideal * 3 + 5)
+        answer = worker.ask("hold", width=width, tokens=tokens, within=ideal * 2 + 5)
         p95 = answer["p95"]
         steps.append({"streams": width, "p95_s": p95, "cpu": answer["cpu"]})
         if p95 is not None and p95 <= ideal * TOLERANCE:

@@ -49,18 +49,18 @@ class Worker:
         gc.collect()
         return {"bare": before, "made": made, "answered": resident()}
 
-    async def calls(self, number: int, width: int) -> dict[str, Any]:
+    async def calls(self, count: int, width: int) -> dict[str, Any]:
         """CPU microseconds a call, `width` of them at a time; connections and caches are warm before."""
 
-        async def some(count: int) -> None:
-            for _ in range(count):
+        async def some(number: int) -> None:
+            for _ in range(number):
                 await self._checked()
 
-        async def at_once(count: int) -> None:
-            await asyncio.gather(*(some(count) for _ in range(width)))
+        async def at_once(number: int) -> None:
+            await asyncio.gather(*(some(number) for _ in range(width)))
 
         await at_once(2)
-        each = max(number // width, 1)
+        each = max(count // width, 1)
         started = time.process_time()
         await (some(each) if width == 1 else at_once(each))
         return {"us": (time.process_time() - started) / (each * width) * 1e6}
@@ -75,9 +75,9 @@ class Worker:
             raise RuntimeError(f"{count} pieces of text for {chunks} chunks")
         return {"us": spent / chunks * 1e6}
 
-    async def hold(self, width: int, tokens: int, limit: float) -> dict[str, Any]:
+    async def hold(self, width: int, tokens: int, within: float) -> dict[str, Any]:
         """`width` streams of 50 tokens a second at once: seconds from the first to the last token, 95th percentile.
-        None when they are not all through within `limit` seconds."""
+        None when they are not all through after `within` seconds."""
 
         async def one() -> float:
             _, first = await self._client.consume(f"paced-{tokens}")
@@ -85,15 +85,16 @@ class Worker:
 
         cpu, started = time.process_time(), time.perf_counter()
         try:
-            times = sorted(await asyncio.wait_for(asyncio.gather(*(one() for _ in range(width))), limit))
+            times = sorted(await asyncio.wait_for(asyncio.gather(*(one() for _ in range(width))), within))
         except TimeoutError:
             return {"p95": None, "cpu": None}
         busy = (time.process_time() - cpu) / (time.perf_counter() - started)
         return {"p95": times[int(0.95 * len(times))], "cpu": busy}
 
     async def memory(self, width: int) -> dict[str, Any]:
-        """Bytes of memory for each of `width` open streams, ten tokens in; a smaller number was opened before."""
-        await self._parked(width // 4)
+        """Bytes of memory for each of `width` open streams, ten tokens in; a few were opened before, for what only the
+        first one costs."""
+        await self._parked(4)
         before = resident()
         during = await self._parked(width)
         return {"bytes": (during - before) / width}

@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from .response import Chunk, Response
     from .stream import ResponseStream
     from .wrapper import LLMWrapper
+else:  # a type checker would take this as "any name will do"
+
+    def __getattr__(name: str) -> Any:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f".{home}", __name__), name)
+        globals()[name] = value
+        return value
+
 
 _HOMES = {
     "AnthropicConfig": "config",
@@ -64,17 +74,6 @@ __all__ = [
     "WrapperConfig",
     "__version__",
 ]
-
-
-if not TYPE_CHECKING:  # type checkers have the imports above, and would take this as "any name will do"
-
-    def __getattr__(name: str) -> Any:
-        home = _HOMES.get(name)
-        if home is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f".{home}", __name__), name)
-        globals()[name] = value
-        return value
 
 
 def __dir__() -> list[str]:

@@ -41,14 +41,11 @@ async def answer(
     transport: Transport, target: Target, request: HTTPRequest, limits: Limits, deadline: float, clock: Clock
 ) -> Answer:
     """Sends, and reads the whole answer, before loop time `deadline`."""
-    response: HTTPResponse | None = None
-    try:
-        with _watch(target, limits, deadline) as watch:
-            response = await transport.send(request, connect_timeout=limits.connect)
-            watch.response = response
+    with _watch(target, limits, deadline) as watch:
+        response = watch.response = await transport.send(request, connect_timeout=limits.connect)
+        try:
             body = await _body(response, watch, limits.idle, deadline)
-    finally:
-        if response is not None:
+        finally:
             response.abort()
     if not 200 <= response.status < 300:
         raise _rejected(response, body, clock)

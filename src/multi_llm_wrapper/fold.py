@@ -145,21 +145,23 @@ _ADD: dict[type[Event], Callable[[Fold, Any], None]] = {
 }
 
 
-def _joined(pieces: list[Any], name: str = "") -> Any:
-    """Lists are strung together (citations, logprobs), objects merged field by field, the texts of a refusal joined; of
-    anything else the last one counts."""
-    if len(pieces) == 1:
-        return pieces[0]
+def _joined(pieces: list[Any], name: str) -> Any:
+    """Objects are merged, the texts of a refusal joined, and the rest as in `_last_or_all`."""
     kinds = {type(piece) for piece in pieces}
-    if kinds == {list}:
-        return list(chain.from_iterable(pieces))
-    if kinds == {dict}:
+    if len(pieces) > 1 and kinds == {dict}:
         fields: dict[str, list[Any]] = {}
         for piece in pieces:
             for field, value in piece.items():
                 fields.setdefault(field, []).append(value)
-        return {field: _joined(values) for field, values in fields.items()}
-    return "".join(pieces) if name == "refusal" and kinds == {str} else pieces[-1]
+        return {field: _last_or_all(values) for field, values in fields.items()}
+    return "".join(pieces) if name == "refusal" and kinds == {str} else _last_or_all(pieces)
+
+
+def _last_or_all(values: list[Any]) -> Any:
+    """Lists are strung together (citations, logprobs); of anything else the last one counts."""
+    if len(values) > 1 and all(type(value) is list for value in values):
+        return list(chain.from_iterable(values))
+    return values[-1]
 
 
 def events_of(reply: Reply) -> list[Event]:

@@ -130,18 +130,16 @@ class ResponseStream:
 
     async def _advance(self) -> None:
         """One step: until there are chunks, or the stream has ended, or a failed attempt is to be repeated."""
-        call = self._call
+        call = self._call or self._begin()
         try:
-            if call is None:
-                self._loop = asyncio.get_running_loop()
-                call = self._call = self._wrapper.new_call(*self._arguments, stream=True)
-                call.prepare()
             if self._source is None:
+                if not call.budgeted:
+                    call.prepare()
                 self._began = call.begin_attempt()
                 self._source = await self._wait(self._open(call))
             events = await self._source.next()
             if self._response is not None:
-                return
+                return  # closed in the meantime
             if events is None:
                 self._succeed(call, self._source)
             else:
@@ -150,6 +148,11 @@ class ResponseStream:
             await self._recover(call, error)
         except Exception as error:
             await self._recover(call, unexpected(error))
+
+    def _begin(self) -> Call:
+        self._loop = asyncio.get_running_loop()
+        self._call = self._wrapper.new_call(*self._arguments, stream=True)
+        return self._call
 
     async def _open(self, call: Call) -> Source:
         deadline = call.attempt_deadline()
@@ -190,11 +193,11 @@ class ResponseStream:
             self._first_token = call.clock.monotonic() - call.started
             source.received()
 
-    async def _recover(self, call: Call | None, error: LLMError) -> None:
+    async def _recover(self, call: Call, error: LLMError) -> None:
         """Another attempt when the caller has seen nothing yet and the budget allows it, else the error."""
         if self._response is not None:
             return  # closed in the meantime: what it broke is no failure
-        if call is None or not call.budgeted:
+        if not call.budgeted:
             self._fail(call, error)
             return
         wait = call.after_failure(error, self._began, may_retry=self._first_token is None)
@@ -223,21 +226,18 @@ class ResponseStream:
             )
         )
 
-    def _fail(self, call: Call | None, error: LLMError) -> None:
+    def _fail(self, call: Call, error: LLMError) -> None:
         source = self._source
-        if call is None:
-            self._response = response.failure(error, Facts(None, None, self._wrapper.clock.time(), 0.0))
-        else:
-            self._response = call.failed(
-                error,
-                source.fold.reply() if source is not None else None,
-                request_id=source.request_id if source is not None else None,
-                rate_limit=source.rate_limit if source is not None else None,
-                first_token=self._first_token,
-                raw=source.raw if source is not None else None,
-            )
+        self._response = call.failed(
+            error,
+            source.fold.reply() if source is not None else None,
+            request_id=source.request_id if source is not None else None,
+            rate_limit=source.rate_limit if source is not None else None,
+            first_token=self._first_token,
+            raw=source.raw if source is not None else None,
+        )
         self._drop_source()
-        if call is not None and call.raises:
+        if call.raises:
             self._raises = self._response.exception()
             return
         self._chunks.append(
@@ -280,6 +280,7 @@ class Replay:
         self.fold = Fold(call.target.dialect.read_usage)
         self.request_id = answer.request_id
         self.rate_limit = answer.rate_limit
+        self.raw = answer.raw
         self._reply: Reply | None = answer.reply
 
     async def next(self) -> list[Event] | None:
@@ -295,10 +296,6 @@ class Replay:
 
     def abort(self) -> None:
         pass
-
-    @property
-    def raw(self) -> bytes | None:
-        return None
 
 
 def _tool_chunk(event: ToolCallDelta, provider: str | None, model: str | None) -> Chunk:

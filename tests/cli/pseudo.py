@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.cli.screen import Screen
@@ -24,7 +25,14 @@ _START = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); 
 class Terminal:
     """What the program writes goes to `screen` (and to `output`, as it is); `keys` types."""
 
-    def __init__(self, *args: str, columns: int = 80, rows: int = 24, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *args: str,
+        columns: int = 80,
+        rows: int = 24,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
         self.screen = Screen(columns, rows)
         self.output = ""
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
@@ -33,7 +41,7 @@ class Terminal:
         command = [sys.executable, "-c", _START, sys.executable, "-m", "multi_llm_wrapper", *args]
         environment = {**os.environ, "TERM": "xterm-256color", **(env or {})}
         self.process: subprocess.Popen[Any] = subprocess.Popen(
-            command, stdin=inner, stdout=inner, stderr=inner, env=environment, start_new_session=True
+            command, stdin=inner, stdout=inner, stderr=inner, env=environment, cwd=cwd, start_new_session=True
         )
         os.close(inner)
 

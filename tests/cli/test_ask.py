@@ -174,6 +174,13 @@ def test_waiting_for_standard_input_is_told() -> None:
     assert b"Hi\n\nthere\n" == out
 
 
+def test_a_program_without_standard_input_asks_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under pythonw, or with the file closed."""
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert "Hi" == inputs.prompt("Hi", [], [])
+
+
 @pytest.mark.parametrize("inline", [True, False])
 def test_a_schema_comes_from_the_argument_or_a_file(
     invoke: Invoke, at_simulator: Simulator, tmp_path: Path, inline: bool

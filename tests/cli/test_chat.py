@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from multi_llm_wrapper.simulator import Simulator
-from tests.cli.support import Invoke
+from tests.cli.support import COMMAND, Invoke
 
 
 def messages(simulator: Simulator, index: int = -1) -> Any:
@@ -148,3 +150,22 @@ def test_lines_that_are_no_text_end_it(invoke: Invoke) -> None:
     result = invoke("chat", "-m", "gpt-4o-mini", input=b"\xff\xfe\n")
 
     assert (2, "Error: standard input is not text in UTF-8\n") == (result.exit_code, result.stderr)
+
+
+@pytest.mark.parametrize("pace", [0.0, 0.05])
+def test_an_interrupt_ends_a_chat_that_nobody_types(at_simulator: Simulator, pace: float) -> None:
+    """While it waits for the next line, or in the middle of an answer."""
+    at_simulator.pace = pace
+    process = subprocess.Popen(
+        [*COMMAND, "chat", "-m", "gpt-4o-mini"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"Hi\n")
+    process.stdin.flush()
+    begun = process.stdout.read(1) if pace else process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=10)
+
+    assert (130, b"Interrupted.\n") == (process.returncode, err)
+    assert b"\n" == (begun + out)[-1:]

@@ -82,6 +82,11 @@ def test_wrong_usage_is_one_line_that_says_where_to_read_on(invoke: Invoke, args
     assert 1 == result.stderr.count("\n")
 
 
+def test_without_a_command_it_shows_the_help(invoke: Invoke) -> None:
+    """All of it, not one line."""
+    assert "Commands:\n  demo" in invoke().output
+
+
 @pytest.mark.parametrize(
     ("shell", "script"),
     [("bash", "complete -o nosort -F"), ("zsh", "#compdef multi-llm"), ("fish", "--command multi-llm")],

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 
 import pytest
 from rich.console import Console
 
 from multi_llm_wrapper.cli import models, terminal
 from multi_llm_wrapper.providers import ROWS, ProviderRow
-from tests.cli.support import Invoke
+from tests.cli.support import COMMAND, Invoke
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +83,13 @@ def test_a_terminal_too_narrow_for_a_table_gets_a_list(
     assert "             https://api.openai.com/v1" == lines[1]
     assert lines[2].startswith("             gpt-* chatgpt-* o1*")
     assert max(map(len, lines)) <= columns
+
+
+def test_a_reader_that_left_ends_it_quietly() -> None:
+    """As `multi-llm models | true` does."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run([*COMMAND, "models"], stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
+
+    assert (141, b"") == (done.returncode, done.stderr)

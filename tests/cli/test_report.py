@@ -69,6 +69,11 @@ def test_a_missing_key_is_explained_to_the_user_of_a_command() -> None:
     )
 
 
+def test_a_missing_key_of_a_host_that_is_not_known_is_told_as_it_is() -> None:
+    """The library's own words are all there is."""
+    assert "Set it." == report.explain(failed("Set it.", "auth_error", "my-host", code="missing_key"))
+
+
 def test_an_error_is_one_line() -> None:
     """Whatever the provider wrote into its message."""
     assert "Error: gpt-4o: a b [2J" == report.error_line(failed("a\n b\x1b \x1b[2J"), "gpt-4o")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from multi_llm_wrapper.cli import sim
 from tests.cli.support import COMMAND, Invoke
 
 Start = Callable[..., tuple[subprocess.Popen[str], str]]
@@ -113,3 +114,19 @@ def test_the_pace_is_in_milliseconds(start: Start) -> None:
     tokens = chat(url[1], max_tokens=50)["usage"]["completion_tokens"]
 
     assert time.monotonic() - began >= 0.1 + 0.001 * (tokens - 1)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("::", False),
+        ("example.test", False),
+    ],
+)
+def test_loopback_is_known(host: str, loopback: bool) -> None:
+    """Everything else gets the warning."""
+    assert loopback is sim._is_loopback(host)

@@ -90,8 +90,7 @@ def test_an_interrupted_view_leaves_what_came_and_the_cursor(
 def test_a_chat_keeps_an_interrupted_answer(open_terminal: Open, at_simulator: Simulator, tmp_path: Path) -> None:
     """Ctrl-C ends the answer and not the conversation; at the prompt it ends the conversation."""
     at_simulator.pace = 0.05
-    saved = tmp_path / "talk.json"
-    terminal = open_terminal("chat", "-m", "gpt-4o-mini")
+    terminal = open_terminal("chat", "-m", "gpt-4o-mini", cwd=tmp_path)
     terminal.wait_for(r"Chat with gpt-4o-mini\. /help lists the commands, Ctrl-D ends it\.\n\n>")
     terminal.keys("Why?\r")
     terminal.wait_for(r"> Why\?\n\S+ \S+ \S+")
@@ -100,12 +99,12 @@ def test_a_chat_keeps_an_interrupted_answer(open_terminal: Open, at_simulator: S
     at_simulator.pace = 0.0
     terminal.keys("And how?\r")
     terminal.wait_for(r"> And how\?\n[^>]+\n\n>")
-    terminal.keys(f"/save {saved}\r")
-    terminal.wait_for(r"Saved 4 messages")
+    terminal.keys("/save talk.json\r")
+    terminal.wait_for(r"Saved 4 messages to talk\.json\.\n\n>")
     terminal.interrupt()
 
     assert 0 == terminal.wait()
-    kept = json.loads(saved.read_text())
+    kept = json.loads((tmp_path / "talk.json").read_text())
     assert kept[1]["content"].endswith(" [interrupted]")
     assert kept[:3] == at_simulator.journal[-1].json["messages"]
     assert at_simulator.journal[0].hung_up

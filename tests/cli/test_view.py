@@ -97,6 +97,19 @@ def test_blocks_end_when_they_are_interrupted(capsys: Capture) -> None:
     assert "== one ==\n1\n(interrupted)\n\n== two ==\n2\n(interrupted)\n\n" == capsys.readouterr().out
 
 
+def test_blocks_that_are_left_early_show_what_came(capsys: Capture) -> None:
+    """Of lanes that never came to an end, too."""
+
+    async def main() -> None:
+        first, second = Lane("one"), Lane("two")
+        async with Blocks([first, second]):
+            say(second, "2")
+
+    asyncio.run(main())
+
+    assert "== one ==\n\n== two ==\n2\n\n" == capsys.readouterr().out
+
+
 def test_the_view_suits_the_number_of_lanes() -> None:
     """Without a terminal there are no panels."""
     out = Console(file=io.StringIO())

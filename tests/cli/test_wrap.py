@@ -65,6 +65,11 @@ def test_folds_between_words(text: str, lines: list[str]) -> None:
     assert lines == folded([text], 10)
 
 
+def test_a_character_wider_than_the_panel_has_a_line_to_itself() -> None:
+    """There is nowhere else for it."""
+    assert ["漢", "字"] == folded(["漢字"], 1)
+
+
 @given(TEXTS, st.integers(1, 30), st.integers(0, 20))
 def test_the_last_lines_are_the_end_of_all_lines(text: str, width: int, count: int) -> None:
     """What a low panel shows is the end of what a high one shows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -80,8 +80,3 @@ def reset(simulator: Simulator) -> None:
         return Plan(200, {"content-type": "application/json"}, iter((Step(0.0, b"", "reset"),)), length=10)
 
     simulator.script(make)
-
-
-def bodies(simulator: Simulator) -> Iterator[Any]:
-    """What was asked so far, as JSON."""
-    return (entry.json for entry in simulator.journal)

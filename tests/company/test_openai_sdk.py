@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -34,7 +35,6 @@ MODEL = "gpt-4o"
 USER = [{"role": "user", "content": QUESTION}]
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": CITY, "strict": True}}
 CLOCK = {"type": "function", "function": {"name": "get_time", "parameters": ZONE, "strict": True}}
-COUNTED = {"include_usage": True}
 
 
 class Capital(BaseModel):
@@ -57,16 +57,17 @@ async def ask(client: Any, messages: Any = USER, model: str = MODEL, **options: 
     return await settled(client.chat.completions.create(model=model, messages=messages, **options))
 
 
-async def streamed(client: Any, messages: Any = USER, model: str = MODEL, **options: Any) -> list[Any]:
+@asynccontextmanager
+async def streaming(client: Any, **options: Any) -> AsyncIterator[Any]:
+    options = {"model": MODEL, "messages": USER, **options}
+    async with entered(await settled(client.chat.completions.create(stream=True, **options))) as chunks:
+        yield chunks
+
+
+async def streamed(client: Any, **options: Any) -> list[Any]:
     """All chunks, with usage in the last one."""
-    async with await settled_stream(
-        client, messages=messages, model=model, stream_options=COUNTED, **options
-    ) as chunks:
+    async with streaming(client, stream_options={"include_usage": True}, **options) as chunks:
         return await listed(chunks)
-
-
-async def settled_stream(client: Any, **options: Any) -> Any:
-    return entered(await settled(client.chat.completions.create(stream=True, **options)))
 
 
 def said(chunks: list[Any]) -> str:
@@ -101,7 +102,7 @@ async def test_a_stream_says_the_same(client: Any) -> None:
 
 async def test_a_stream_without_usage(client: Any) -> None:
     """Usage comes only when asked for."""
-    async with await settled_stream(client, model=MODEL, messages=USER) as stream:
+    async with streaming(client) as stream:
         chunks = await listed(stream)
 
     assert {None} == {chunk.usage for chunk in chunks}
@@ -123,7 +124,7 @@ async def test_images_and_settings(client: Any, simulator: Simulator) -> None:
     """Parts, images and every sampling setting are taken."""
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}", "detail": "low"}}
     parts = [{"type": "text", "text": "What is this?"}, image]
-    settings = {
+    settings: Any = {
         "temperature": 0.5,
         "top_p": 0.9,
         "seed": 7,
@@ -153,9 +154,9 @@ async def test_stop_and_length(client: Any) -> None:
 
 async def test_reasoning(client: Any) -> None:
     """A reasoning model counts its thoughts in the usage, streamed or not."""
-    options: Any = {"model": "o4-mini", "reasoning_effort": "high"}
-    whole = await ask(client, [{"role": "developer", "content": "Think."}, *USER], **options)
-    chunks = await streamed(client, [{"role": "developer", "content": "Think."}, *USER], **options)
+    messages = [{"role": "developer", "content": "Think."}, *USER]
+    options: Any = {"model": "o4-mini", "messages": messages, "reasoning_effort": "high"}
+    whole, chunks = await ask(client, **options), await streamed(client, **options)
 
     assert whole.usage.completion_tokens > whole.usage.completion_tokens_details.reasoning_tokens > 0
     assert whole.usage == chunks[-1].usage
@@ -332,7 +333,7 @@ async def test_an_error_in_a_stream(client: Any, simulator: Simulator) -> None:
     broken_stream(simulator, "openai_chat", [TextDelta("Hel")], errors.ServerError("The server failed."))
     chunks: list[Any] = []
     with pytest.raises(openai.APIError, match="The server failed"):
-        async with await settled_stream(client, model=MODEL, messages=USER) as stream:
+        async with streaming(client) as stream:
             await listed(stream, chunks)
 
     assert "Hel" == said(chunks)

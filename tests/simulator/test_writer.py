@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import pytest
@@ -19,12 +19,11 @@ class Transport:
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
+        self.full: Callable[[], object] = list
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
-
-    def is_closing(self) -> bool:
-        return False
+        self.full()
 
 
 def writes(plan: Plan, **options: Any) -> list[bytes]:
@@ -75,6 +74,29 @@ def test_a_long_stream_lets_others_write_in_between() -> None:
     assert len(found) > 10
     assert max(map(len, found)) < WRITE_AT_ONCE + 20_000
     assert unchunked(split_head(b"".join(found))[2]) == b"x" * 1_000_000
+
+
+def test_a_stream_of_single_writes_stops_when_the_socket_is_full() -> None:
+    """Back-pressure holds between the pieces, too."""
+
+    async def main() -> tuple[int, int]:
+        transport, ended = Transport(), asyncio.Event()
+        plan = Plan(200, {}, pieces(1000), coalesce=False)
+        loop = asyncio.get_running_loop()
+        writer = PlanWriter(cast(asyncio.Transport, transport), loop, plan, ended.set)
+
+        def pause_once() -> None:
+            if len(transport.writes) == 7:
+                writer.pause()
+
+        transport.full = pause_once
+        writer.pump()
+        before = len(transport.writes)
+        writer.resume()
+        await ended.wait()
+        return before, len(transport.writes)
+
+    assert VirtualClock().run(main()) == (7, 1001)
 
 
 def test_empty_pieces_are_not_written() -> None:

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import shutil
 import socket
 import ssl
-import subprocess
 import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -31,6 +29,7 @@ from tests.servers import (
     chunk,
     compressed,
     head,
+    self_signed,
     serve,
     stream,
     unused_port,
@@ -280,22 +279,13 @@ async def test_a_url_that_is_none(transport: HTTPTransport) -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for loopback, with its key in the same file."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(file), "-out", "-"]
-    made = subprocess.run([*command.split(), *names], check=True, capture_output=True)
-    file.write_bytes(file.read_bytes() + made.stdout)
-    return file
+    return tmp_path_factory.mktemp("tls") / "server.pem"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    return context
+    """A server's side of TLS, with a certificate that nobody knows."""
+    return self_signed(certificate)
 
 
 async def test_an_unknown_certificate_is_refused(transport: HTTPTransport, tls: ssl.SSLContext) -> None:
@@ -466,6 +456,18 @@ async def test_abort_closes_at_once(transport: HTTPTransport) -> None:
         reply.abort()
         reply.abort()
         assert await server.left() - aborted < PROMPTLY
+
+
+async def test_abort_where_nothing_is_left_to_abort(transport: HTTPTransport) -> None:
+    """The body is there to its end, read or not, or the connection is gone already."""
+    async with serve(whole(HELLO), stream(HELLO), [*begun(HELLO), CLOSE]) as server:
+        for _ in range(3):
+            reply = await transport.send(post(server.url))
+            await server.asked()
+            await asyncio.sleep(0.01)
+            reply.abort()
+            reply.finish()
+        assert [0, 0, 0] == [request.connection for request in server.requests]
 
 
 async def test_abort_ends_a_read_with_the_error_it_is_given(transport: HTTPTransport) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from multi_llm_wrapper.transport.http import HTTPTransport
 from multi_llm_wrapper.transport.sessions import Sessions
-from tests.servers import HANG, Request, Step, begun, completion, delta, serve, sse, whole
+from tests.servers import HANG, Request, Step, begun, completion, delta, self_signed, serve, sse, whole
 from tests.transport.test_http import post, read
 
 REPOSITORY = Path(__file__).parents[2]
@@ -118,7 +118,8 @@ USE = """
     from multi_llm_wrapper import LLMWrapper, OpenAIConfig, WrapperConfig
 
     def make():
-        return LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key="sk-0123456789", base_url=sys.argv[1])))
+        openai = OpenAIConfig(api_key="sk-0123456789", base_url=sys.argv[1], ca_file=(sys.argv[2:] or [None])[0])
+        return LLMWrapper(WrapperConfig(openai=openai))
 
     async def use(wrapper):
         response = await wrapper.query("Hello", "gpt-4o")
@@ -255,19 +256,32 @@ def reply(request: Request) -> Iterable[Step]:
     return [*begun(sse(delta(content="Hello"))), HANG] if "stream" in request.json else [HANG]
 
 
+async def run(end: str, *arguments: str) -> tuple[str, str, int | None]:
+    """What a program says that ends so, and its exit status: warnings are errors, asyncio is in debug mode."""
+    script = textwrap.dedent(USE) + textwrap.dedent(ENDS[end])
+    command = (sys.executable, "-W", "error", "-X", "dev", "-c", script, *arguments)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    program = await asyncio.create_subprocess_exec(*command, **pipes, cwd=REPOSITORY)
+    out, err = await program.communicate()
+    return out.decode(), err.decode(), program.returncode
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_program_that_closes_nothing_hears_nothing(end: str) -> None:
-    """Warnings are errors, asyncio is in debug mode, and still nothing is said."""
     async with serve(reply) as server:
-        script = textwrap.dedent(USE) + textwrap.dedent(ENDS[end])
-        program = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-X", "dev", "-c", script, server.base_url),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=REPOSITORY,
-        )
-        out, err = await program.communicate()
-        assert ("", "", 0) == (out.decode(), err.decode(), program.returncode)
+        assert ("", "", 0) == await run(end, server.base_url)
+        for connection in range(len(server.connections)):
+            await server.left(connection)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "end", ["the end of asyncio.run", "a loop closed by hand", "a stream in hand when the loop is closed"]
+)
+async def test_nor_with_tls(end: str, tmp_path: Path) -> None:
+    tls = self_signed(tmp_path / "server.pem")
+    async with serve(reply, ssl_context=tls) as server:
+        assert ("", "", 0) == await run(end, server.base_url, str(tmp_path / "server.pem"))
         for connection in range(len(server.connections)):
             await server.left(connection)

@@ -168,6 +168,14 @@ async def test_an_outer_timeout_still_works() -> None:
         await asyncio.wait_for(sleep(SOON, SOON), LATE)
 
 
+async def test_a_watch_over_nothing_ends_nothing() -> None:
+    """Before there is a block or a response a late moment passes."""
+    idle = watch()
+    idle.until(now() + LATE)
+    await asyncio.sleep(2 * LATE)
+    idle.stop()
+
+
 async def test_a_closed_watch_holds_nothing() -> None:
     """Neither the response nor whoever makes the error: they hold the watch, and nobody likes to wait for the cycle
     collector with a socket in hand."""

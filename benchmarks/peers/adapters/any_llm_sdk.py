@@ -1,4 +1,7 @@
-"""any-llm: one provider object from `AnyLLM.create`, kept, as its documentation advises; `acompletion`."""
+"""any-llm: one provider object from `AnyLLM.create`, kept, as its documentation advises; `acompletion`.
+
+The recordings are read with `unified_exceptions`, without which errors are those of the SDK underneath.
+"""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def _mismatch(responses: Sequence[Response], labels: Sequence[str], schema: str 
 
     if schema is None:
         return 0
-    wrong = [n for r, n in zip(responses, labels, strict=True) if r.parsed is None and r.content.strip() != "null"]
+    wrong = [n for r, n in zip(responses, labels, strict=True) if r.parsed is None and str(r.content).strip() != "null"]
     for label in wrong:
         terminal.tell(f"Error: {label}: the answer does not match --schema; ask again, or try another model")
     return exits.FAILED if wrong else 0

@@ -20,7 +20,7 @@ WIDE = 10_000
 
 
 class _Console(Console):
-    @property
+    @property  # type: ignore[misc]  # it has a setter in rich, which nobody calls here
     def size(self) -> ConsoleDimensions:
         """As it is now. Rich believes `COLUMNS` more than the terminal, and a stale one would tear the picture."""
         real = real_size(self.file)

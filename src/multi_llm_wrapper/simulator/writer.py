@@ -15,6 +15,8 @@ from .plan import Cut, Plan, Step
 WRITE_AT_ONCE = 64 * 1024
 """Bytes of a stream put into one write before other connections get their turn."""
 
+_WRITE_COST = 1024  # bytes that might have been written in the time of one write
+
 _CLOCK_STEP = 1e-6  # a timer may ring this much early (seconds)
 _NO_BODY = frozenset((204, 304))
 _FRAMING = frozenset(("connection", "content-length", "keep-alive", "transfer-encoding"))
@@ -62,8 +64,6 @@ class PlanWriter:
     def pump(self) -> None:
         """Writes what is due and sets the timer for the next piece."""
         self._timer = None
-        if self._transport.is_closing():
-            return
         now = self._loop.time() + _CLOCK_STEP
         if self._due <= now:
             try:
@@ -98,15 +98,16 @@ class PlanWriter:
     def _write_due(self, now: float) -> bool:
         """Whether that was the end."""
         out: list[bytes] = []
-        size = 0
+        size, left = 0, WRITE_AT_ONCE
         if self._head:
             out.append(self._head)
             self._head = b""
             self._advance()
-        while (step := self._step) is not None and self._due <= now and size < WRITE_AT_ONCE:
+        while (step := self._step) is not None and self._due <= now and left > 0 and not self._paused:
             if step.data:
                 out.append(b"%x\r\n%b\r\n" % (len(step.data), step.data) if self._chunked else step.data)
                 size += len(step.data)
+                left -= max(len(step.data), 0 if self._coalesce else _WRITE_COST)
                 if self._entry is not None:
                     self._entry.sent_chunks += 1
             if step.cut is not None:

@@ -57,7 +57,7 @@ class Watch:
         """Stops for good, and lets go of what it was given, which may hold the watch itself."""
         self.stop()
         self.response = None
-        self._error = _over
+        self._error = RuntimeError
 
     def __enter__(self) -> Self:
         task = self._task = asyncio.current_task(self._loop)
@@ -86,7 +86,3 @@ class Watch:
         elif self._task is not None:
             self._expired = True
             self._task.cancel()
-
-
-def _over() -> Exception:
-    return RuntimeError("the watch is closed")

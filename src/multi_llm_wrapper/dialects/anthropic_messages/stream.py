@@ -10,11 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import LLMError
-from ...types import Event, FinishReason, Native, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from ...types import Event, Extra, FinishReason, Native, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from ..shape import encode
 from .answer import head, native_blocks
 from .errors import error_body
 from .words import write_stop, write_usage
+
+_IN_DELTA = frozenset({"container", "stop_details", "stop_sequence"})
+"""What comes with the stop reason, at the end."""
 
 _TEXTS: dict[str, dict[str, Any]] = {
     "text": {"type": "text", "text": ""},
@@ -29,11 +32,12 @@ class Encoder:
     the events that say the same are left out. One that comes later signs the thinking that was streamed.
     """
 
-    __slots__ = ("_calls", "_count", "_head", "_kind", "_thoughts", "_usage", "_verbatim")
+    __slots__ = ("_calls", "_count", "_extras", "_head", "_kind", "_thoughts", "_usage", "_verbatim")
 
     def __init__(self, response_id: str, model: str, usage: Usage | None = None) -> None:
         self._head = head(response_id, model)
         self._usage = usage
+        self._extras: dict[str, Any] = {"stop_sequence": None}  # fields of the last delta
         self._kind = ""  # of the open block
         self._count = 0  # blocks so far
         self._calls: dict[int, int] = {}  # tool call -> its block
@@ -47,6 +51,10 @@ class Encoder:
     def event(self, event: Event) -> bytes:
         if isinstance(event, Native):
             return self._native(event)
+        if isinstance(event, Extra):
+            if event.name in _IN_DELTA:
+                self._extras[event.name] = event.value
+            return b""
         if self._verbatim:
             return b""
         if isinstance(event, TextDelta):
@@ -62,7 +70,7 @@ class Encoder:
         out = b""
         if not self._count and word == "end_turn":
             out = self._open("text", _TEXTS["text"])  # an answer without words, which is more than none
-        delta = {"stop_reason": word, "stop_sequence": None}
+        delta = {"stop_reason": word, **self._extras}
         out += self._close() + _frame("message_delta", delta=delta, usage=write_usage(usage))
         return out + _frame("message_stop")
 

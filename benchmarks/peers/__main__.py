@@ -1,0 +1,185 @@
+"""`make bench-peers`: other clients beside ours, as tables on the terminal and as JSON; then the pages that show them.
+
+`--quick` for a look, not for a verdict: few rounds, and nothing is written to `docs/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from .. import cores, plot, report, upstream
+from ..run import facts
+from . import environments, expected, reading, speed, starts, tables
+from .process import PeerFailed, Worker, replaying
+from .roster import OURS, PEERS, RAW, Peer
+from .speed import Figures, Say
+
+OUT = Path(__file__).parents[1] / "out" / "peers.json"
+
+
+class Run:
+    """One run: figures by peer, and what could not be measured."""
+
+    def __init__(self, peers: Sequence[Peer], quick: bool, say: Say) -> None:
+        self.peers, self.quick, self.say = peers, quick, say
+        self.figures: dict[str, Figures] = {peer.name: {} for peer in peers}
+        self.reading: dict[str, Any] = {}
+        self.failures: dict[str, list[str]] = {}
+
+    def prepare(self) -> None:
+        for peer in self.peers:
+            for name in filter(None, (peer.name, peer.reads_in)):
+                self.say(f"environment {name}")
+                environments.ensure(name)
+            size, distributions = environments.size(peer.name)
+            self.figures[peer.name] |= {
+                "version": environments.version(peer.name, peer.distribution),
+                "installed_bytes": size,
+                "distributions": distributions,
+            }
+
+    def measure(self, url: str) -> None:
+        with ExitStack() as stack:
+            workers = {
+                peer.name: stack.enter_context(Worker(peer.name, peer.adapter, url, peer.environment))
+                for peer in self.peers
+            }
+            self._memory(workers)
+            live = [worker for name, worker in workers.items() if "memory" in self.figures[name]]
+            self._rounds(live)
+            for worker in live:
+                self._alone(worker)
+        self._starts(url)
+
+    def _memory(self, workers: dict[str, Worker]) -> None:
+        for name, worker in workers.items():
+            self.say(f"{name}: import, client and first answer")
+            self._try(name, lambda n=name, w=worker: self.figures[n].update(memory=w.ask("open")))  # type: ignore[misc]
+
+    def _rounds(self, workers: list[Worker]) -> None:
+        rounds, calls = (3, 64) if self.quick else (9, 192)
+        for key, command in (
+            ("call", {"do": "calls", "count": calls, "width": 1}),
+            ("concurrent", {"do": "calls", "count": 2 * calls, "width": 64}),
+            ("chunk", {"do": "bulk", "chunks": 500 if self.quick else 2000}),
+        ):
+            taken, failures = speed.rounds(workers, rounds, command, lambda what, k=key: self.say(f"{k}: {what}"))  # type: ignore[misc]
+            self.failures.update({name: [*self.failures.get(name, []), text] for name, text in failures.items()})
+            for name, figures in speed.beside(taken, RAW.name).items():
+                self.figures[name][key] = figures
+
+    def _alone(self, worker: Worker) -> None:
+        figures = self.figures[worker.name]
+        chunk = figures.get("chunk")
+        if chunk is not None:
+            tokens, seconds = (50, 12.0) if self.quick else (200, 45.0)
+            self._try(
+                worker.name,
+                lambda: figures.update(held=speed.held(worker, chunk["us"], tokens, seconds, self.say)),
+            )
+        self.say(f"{worker.name}: memory of open streams")
+        width = 100 if self.quick else 200
+        self._try(worker.name, lambda: figures.update(stream_bytes=worker.ask("memory", width=width)["bytes"]))
+
+    def _starts(self, url: str) -> None:
+        rounds = 1 if self.quick else 5
+        taken = starts.starts(self.peers, url, rounds, lambda what: self.say(f"starts: {what}"))
+        for name, figures in taken.items():
+            self.figures[name] |= figures
+
+    def read(self, folder: Path) -> None:
+        """The recordings, by each client that can be pointed at a base URL."""
+        exchanges = [
+            expected.read(dialect, line, exchange)
+            for dialect, lines in expected.groups(folder).items()
+            for line, exchange in enumerate(lines)
+        ]
+        with replaying(folder) as root:
+            for peer in self.peers:
+                if peer.reads:
+                    with Worker(peer.reads_in or peer.name, peer.adapter, root, peer.environment) as worker:
+                        tallies = reading.read_all(worker, peer, exchanges, self.say)
+                    self.reading[peer.name] = {
+                        "groups": {group: asdict(tally) for group, tally in tallies.items()},
+                        "total": asdict(reading.total(tallies.values())),
+                    }
+
+    def _try(self, name: str, measure: Any) -> None:
+        try:
+            measure()
+        except PeerFailed as failure:
+            self.failures.setdefault(name, []).append(str(failure))
+
+    def to_json(self, machine: dict[str, Any], started: float) -> dict[str, Any]:
+        return {
+            "machine": machine,
+            "quick": self.quick,
+            "seconds": round(time.monotonic() - started),
+            "peers": {
+                peer.name: {"title": peer.title, "mode": peer.mode, "statement": peer.statement, **self.figures[peer.name]}
+                for peer in self.peers
+            },
+            "reading": self.reading,
+            "failures": self.failures,
+        }
+
+
+def recordings() -> Path | None:
+    folder = Path(os.environ.get("MULTI_LLM_RECORDINGS") or environments.ROOT.parent / "shared" / "recordings")
+    return folder if folder.is_dir() else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench-peers", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds: a look, not a verdict; docs stay as they are")
+    parser.add_argument("--json", type=Path, default=OUT, help="where the figures go (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", metavar="PEER", help="these peers, beside raw and ours; docs stay too")
+    options = parser.parse_args()
+    started, console = time.monotonic(), Console()
+    machine = {**facts(), "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None}
+    wanted = {RAW.name, OURS.name, *(options.only or [peer.name for peer in PEERS])}
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("")
+        run = Run(
+            [peer for peer in PEERS if peer.name in wanted],
+            options.quick,
+            lambda what: progress.update(task, description=what),
+        )
+        run.prepare()
+        _, core = cores.split()
+        with upstream.running(core) as base_url:
+            run.measure(base_url.removesuffix("/v1"))
+        folder = recordings()
+        if folder is not None:
+            run.read(folder)
+    figures = run.to_json(machine, started)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    for table in tables.tables(figures):
+        console.print(table)
+    console.print(f"Figures: {options.json}, after {figures['seconds']} s", soft_wrap=True)
+    if folder is None:
+        console.print("Nothing was read: no recordings; MULTI_LLM_RECORDINGS names their folder.")
+    for name, failures in run.failures.items():
+        console.print(f"[red]{name}[/]: {'; '.join(failures)}", soft_wrap=True)
+    if not options.quick and not options.only:
+        plot.main([])
+        report.main([])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

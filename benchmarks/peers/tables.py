@@ -1,0 +1,119 @@
+"""The figures of a run as rows of text, for the terminal and for `docs/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+Figures = Mapping[str, Any]
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Measure:
+    title: str
+    short: str
+    """With its unit, for the head of a column."""
+    value: Callable[[Figures], float | None]
+    more_is_better: bool = False
+
+    def text(self, figures: Figures) -> str:
+        value = self.value(figures)
+        if value is None:
+            return NONE
+        unknown_end = self is HELD and not figures["held"]["bounded"]
+        return f"{'>= ' if unknown_end else ''}{number(value)}"
+
+
+def number(value: float) -> str:
+    """Three digits, as nothing here is known better, and thousands with a comma."""
+    if value >= 100:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _at(*path: str, scale: float = 1.0) -> Callable[[Figures], float | None]:
+    def value(figures: Figures) -> float | None:
+        found: Any = figures
+        for name in path:
+            found = (found or {}).get(name)
+        return None if found is None else float(found) * scale
+
+    return value
+
+
+CALL = Measure("One call at a time", "call, us", _at("call", "us"))
+CALL_RATIO = Measure("One call at a time, beside raw", "x raw", _at("call", "ratio"))
+CONCURRENT = Measure("64 calls at once, each", "of 64, us", _at("concurrent", "us"))
+CONCURRENT_RATIO = Measure("64 calls at once, beside raw", "x raw", _at("concurrent", "ratio"))
+CHUNK = Measure("Streamed chunk, in bulk", "chunk, us", _at("chunk", "us"))
+HELD = Measure("Streams at 50 tokens/s on a core", "streams held", _at("held", "streams"), more_is_better=True)
+IMPORT = Measure("Import, above a bare interpreter", "import, ms", _at("import_ms"))
+ANSWER = Measure("From nothing to the first answer", "first answer, ms", _at("answer_ms"))
+MADE = Measure("Memory with a client made", "client, MB", _at("memory", "made", scale=1e-6))
+ANSWERED = Measure("Memory after the first answer", "answered, MB", _at("memory", "answered", scale=1e-6))
+STREAM = Measure("Memory of an open stream", "stream, KB", _at("stream_bytes", scale=1e-3))
+INSTALLED = Measure("Installed, with bytecode", "installed, MB", _at("installed_bytes", scale=1e-6))
+DISTRIBUTIONS = Measure("Distributions installed", "packages", _at("distributions"))
+SPEED = (CALL, CALL_RATIO, CONCURRENT, CONCURRENT_RATIO, CHUNK, HELD)
+WEIGHT = (IMPORT, ANSWER, MADE, ANSWERED, STREAM, INSTALLED, DISTRIBUTIONS)
+
+
+def measure_rows(run: Figures, measures: Sequence[Measure]) -> tuple[list[str], list[list[str]]]:
+    """(header, rows): a row for each client and a column for each measure."""
+    rows = [
+        [f"{peer['title']} {peer.get('version', '')}".strip(), *(measure.text(peer) for measure in measures)]
+        for peer in run["peers"].values()
+    ]
+    return ["", *(measure.short for measure in measures)], rows
+
+
+READING = ["", "answers", "exact", "own usage", "unknown kept", "raised", "errors"]
+
+
+def reading_rows(run: Figures) -> list[list[str]]:
+    """A row for each client: exchanges, and how many were read right by which measure."""
+    rows = []
+    for name, tallies in run["reading"].items():
+        total = tallies["total"]
+        counts = [str(total[key]) for key in ("exact", "own", "strict", "raised")]
+        errors = _share(total["fitting"], total["errors"])
+        rows.append([run["peers"][name]["title"], str(total["answers"]), *counts, errors])
+    return rows
+
+
+def group_rows(run: Figures) -> tuple[list[str], list[list[str]]]:
+    """(header, rows): read exactly, a row for each client and a column for each group of recordings."""
+    groups = list(dict.fromkeys(group for tallies in run["reading"].values() for group in tallies["groups"]))
+    rows = []
+    for name, tallies in run["reading"].items():
+        cells = [tallies["groups"].get(group) for group in groups]
+        rows.append([run["peers"][name]["title"], *(NONE if c is None else _share(c["exact"], c["answers"]) for c in cells)])
+    return ["", *(group.replace("_", " ") for group in groups)], rows
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole}"
+
+
+def tables(run: Figures) -> list[Table]:
+    found = [
+        _table("CPU time on one core, medians of alternating rounds", *measure_rows(run, SPEED)),
+        _table("What it takes to have it", *measure_rows(run, WEIGHT)),
+    ]
+    if run["reading"]:
+        found.append(_table("Recorded exchanges, read over HTTP", READING, reading_rows(run)))
+        found.append(_table("Read exactly, by protocol", *group_rows(run)))
+    return found
+
+
+def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
+    table = Table(title=title)
+    for position, name in enumerate(header):
+        table.add_column(name, justify="right" if position else "left")
+    for row in rows:
+        table.add_row(*row)
+    return table
