@@ -8,7 +8,6 @@ PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 HAVE_UV := $(VENV)/.uv-$(UV_VERSION)
 READY := $(VENV)/.ready
-READY_PEERS := $(VENV)/.ready-peers
 
 # the environment is .venv and its Python, whatever the caller's shell says
 export UV_PYTHON_DOWNLOADS := never
@@ -64,7 +63,7 @@ cov: $(READY) ## Run the fast tests and show which lines they miss
 bench: $(READY) ## Measure what a call and a stream cost
 	@$(PY) -m benchmarks.run $(ARGS)
 
-bench-peers: $(READY_PEERS) ## Measure the vendors' clients and litellm beside it
+bench-peers: $(READY) ## Measure other clients beside it, in environments of their own; a look: ARGS=--quick
 	@$(PY) -m benchmarks.peers $(ARGS)
 
 format: $(READY) ## Format the code and mend what the linter can
@@ -72,7 +71,7 @@ format: $(READY) ## Format the code and mend what the linter can
 	@$(PY) -m ruff format .
 
 clean: ## Remove .venv and everything else that these commands made
-	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* coverage.xml .benchmarks .hypothesis \
+	@rm -rf $(VENV) .bench build dist htmlcov .coverage .coverage.* coverage.xml .benchmarks .hypothesis \
 		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
@@ -81,11 +80,6 @@ $(VENV): $(READY)
 $(READY): pyproject.toml uv.lock $(HAVE_UV)
 	@echo "Installing what uv.lock names into $(VENV) ..."
 	@$(SYNC)
-	@touch $@
-
-$(READY_PEERS): $(READY)
-	@echo "Installing the peers into $(VENV) ..."
-	@$(SYNC) --group sdks --group litellm
 	@touch $@
 
 # A .venv that is there is kept if its Python is new enough and has pip.

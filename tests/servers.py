@@ -29,7 +29,7 @@ import pytest
 
 from multi_llm_wrapper import OpenAIConfig, WrapperConfig
 
-Act: TypeAlias = Literal["reset", "close", "half-close", "hang"]
+Act: TypeAlias = Literal["reset", "close", "half-close", "hang", "deaf"]
 RESET: Act = "reset"
 """A TCP reset: the client's next read fails."""
 CLOSE: Act = "close"
@@ -38,6 +38,8 @@ HALF_CLOSE: Act = "half-close"
 """No more comes from here, but the client is still listened to."""
 HANG: Act = "hang"
 """Nothing more happens until the client leaves."""
+DEAF: Act = "deaf"
+"""Nothing more happens, and nothing more is read: not even that the client leaves is noticed."""
 
 Step: TypeAlias = bytes | float | Act
 Reply: TypeAlias = Iterable[Step] | Callable[["Request"], Iterable[Step]]
@@ -191,6 +193,8 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         elif act == "half-close":
             self._transport.write_eof()
+        elif act == "deaf":
+            self._transport.pause_reading()
         if act != "half-close":
             await self.lost.wait()
 
@@ -214,6 +218,29 @@ async def serve(*replies: Reply, ssl_context: ssl.SSLContext | None = None) -> A
         async with asyncio.timeout(PATIENCE):
             for connection in server.connections:
                 await connection.lost.wait()
+
+
+def open_sockets() -> int:
+    """How many sockets this process has open."""
+    folder = Path("/proc/self/fd")
+    if not folder.is_dir():
+        pytest.skip("this system does not tell which files are open")
+    return sum(_is_socket(file) for file in folder.iterdir())
+
+
+def _is_socket(file: Path) -> bool:
+    try:
+        return file.is_socket()
+    except OSError:  # closed by now
+        return False
+
+
+async def sockets_fall_to(number: int) -> float:
+    """Waits until so many sockets are open, or fewer; the loop time when it was so."""
+    async with asyncio.timeout(PATIENCE):
+        while open_sockets() > number:  # noqa: ASYNC110  # nobody tells when a socket is closed
+            await asyncio.sleep(0.001)
+    return asyncio.get_running_loop().time()
 
 
 def unused_port() -> int:

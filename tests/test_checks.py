@@ -165,7 +165,7 @@ def test_a_flag_as_text(text: str, expected: bool) -> None:
 @pytest.mark.parametrize("text", ["", "2", "maybe", "y es"])
 def test_other_words_are_no_flag(text: str) -> None:
     """Anything else is a ValueError that says what to use."""
-    with pytest.raises(ValueError, match="use 1 or 0"):
+    with pytest.raises(ValueError, match=r"^use 1 or 0$"):
         checks.boolean(text)
 
 

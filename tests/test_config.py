@@ -73,7 +73,7 @@ def test_fields_come_in_the_order_of_the_contract(kind: type[Any], expected: lis
         ("default_model", None), ("default_provider", None), ("timeout_seconds", None), ("timeouts", None),
         ("max_retries", None), ("enable_caching", True), ("raise_on_error", False), ("drop_unsupported", False),
         ("backend", "native"), ("fallbacks", {}), ("deployments", {}), ("on_interrupt", "error"),
-        ("hedge_after", None), ("max_concurrency", None), ("cache", "memory"), ("cache_ttl", 3600.0),
+        ("hedge_after", "auto"), ("max_concurrency", None), ("cache", "memory"), ("cache_ttl", 3600.0),
         ("ledger", None), ("openai", None), ("providers", {}),
     ],
 )  # fmt: skip

@@ -150,7 +150,7 @@ def test_json_stays_as_it_is(value: dict[str, Any]) -> None:
     assert value is not found
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", lambda: 5, 1j], ids=str)
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", lambda: 5, 1j], ids=lambda value: type(value).__name__)
 def test_what_json_cannot_hold_is_none(value: Any) -> None:
     """An unknown object under an unknown name is dropped, and the rest stays."""
     assert {"a": None, "b": [None, 1], "1": {"c": None}} == plain({"a": value, "b": [value, 1], 1: {"c": value}})

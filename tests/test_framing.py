@@ -145,6 +145,25 @@ def test_a_page_is_no_event_stream(body: str, cut: int) -> None:
     assert body.strip()[0] in e.value.message
 
 
+def test_html_is_refused_at_once() -> None:
+    """A page is not read to its end to find out that it is none."""
+    stream, _ = reader()
+
+    with pytest.raises(MalformedResponseError, match="it starts with '<html>'"):
+        stream.feed(b"<html>")
+
+
+def test_a_json_body_that_was_read_has_ended() -> None:
+    """One body is whole by itself; a stream has ended when its decoder says so."""
+    stream, _ = reader()
+    stream.feed(b"{}")
+    assert not stream.ended
+
+    stream.close()
+
+    assert stream.ended
+
+
 def _feed_all(stream: StreamReader, reads: list[bytes]) -> list[Event]:
     found: list[Event] = []
     for read in reads:

@@ -87,8 +87,8 @@ def _checked(prompt: Any, options: Any) -> None:
 
 
 def test_the_options_are_those_of_the_contract() -> None:
-    """No option is missing, none is secret."""
-    assert set(CONTRACT) == KNOWN
+    """No option is missing, none is secret; `fallback_on` is the one that came after the contract."""
+    assert {*CONTRACT, "fallback_on"} == KNOWN
 
 
 @pytest.mark.parametrize("name", CONTRACT)
@@ -280,13 +280,15 @@ def test_something_is_said(prompt: Any) -> None:
         ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
         ({"reasoning_effort": "high"}, {"reasoning_effort": "high"}),
         ({"max_tokens": 1}, {"max_tokens": 1}),
+        ({"max_tokens": 2**31 - 1}, {"max_tokens": 2**31 - 1}),
         ({"temperature": 0}, {"temperature": 0}),
         ({"temperature": 2}, {"temperature": 2}),
         ({"top_p": 0.5}, {"top_p": 0.5}),
         ({"stop": "END"}, {"stop": ["END"]}),
         ({"stop": ["a", "b"]}, {"stop": ["a", "b"]}),
         ({"stop": []}, {"stop": None}),
-        ({"seed": -5}, {"seed": -5}),
+        ({"seed": -(2**63)}, {"seed": -(2**63)}),
+        ({"seed": 2**63 - 1}, {"seed": 2**63 - 1}),
         ({"tools": []}, {"tools": None}),
         ({"tool_choice": "none"}, {"tool_choice": "none"}),
         ({"response_format": {"type": "text"}}, {"response_format": None}),
@@ -422,6 +424,14 @@ async def test_a_bad_value_is_an_error_response_and_nothing_is_sent() -> None:
         assert [("error", "validation_error", response.error)] == [(c.type, c.error_type, c.error) for c in chunks]
     assert 0 == transport.sent
     assert 0 == wrapper.get_usage_stats()["openai"]["requests"]
+
+
+@pytest.mark.parametrize("choice", ["any", "Auto", "weather", "", 5, ["auto"], {"function": {"name": 5}}])
+def test_a_choice_is_one_of_four(choice: Any) -> None:
+    """Also where there are tools, any other word is refused with those that there are."""
+    message = refusal(tools=[WEATHER], tool_choice=choice).message
+
+    assert message.endswith('; use "auto", "none", "required" or {"type": "function", "function": {"name": ...}}.')
 
 
 def test_a_named_tool_has_to_be_there() -> None:

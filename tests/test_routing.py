@@ -414,7 +414,7 @@ def test_a_bad_base_url_in_the_environment_is_named() -> None:
     ) as e:
         target(environ=environ)
 
-    assert "client" == e.value.rejected_by
+    assert ("client", "invalid_input") == (e.value.rejected_by, e.value.code)
 
 
 # --- limits -----------------------------------------------------------------------------------------------------
@@ -620,7 +620,7 @@ def test_kept_targets_are_bounded() -> None:
     for number in range(MAX_KEPT + 10):
         kept.target(f"gpt-{number}", {})
 
-    assert len(kept._targets) <= MAX_KEPT + 1
+    assert len(kept._groups) <= MAX_KEPT + 1
 
 
 def test_per_call_timeouts_do_not_throw_kept_targets_away() -> None:

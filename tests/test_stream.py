@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from multi_llm_wrapper import Chunk, LLMWrapper, OpenAIConfig, ResponseStream, Timeouts, attempt, dialects, framing
-from multi_llm_wrapper.errors import IncompleteStreamError, RateLimitError
+from multi_llm_wrapper.errors import IncompleteStreamError, RateLimitError, ValidationError
 from multi_llm_wrapper.testing import CompletionDouble
 from multi_llm_wrapper.types import Event, ReasoningDelta, Reply, TextDelta, ToolCall, ToolCallDelta, Usage
 from tests.servers import (
@@ -303,6 +303,16 @@ async def test_silence_after_the_finish_reason_is_waited_for_a_little(monkeypatc
         await server.left()
 
 
+async def test_after_the_end_marker_nothing_is_waited_for() -> None:
+    """The answer is whole when the provider says so, whether the connection ends or not."""
+    async with serve([*begun(sse(*HELLO)), HANG]) as server, llm_at(server) as llm:
+        began = now()
+        chunks, found = await read(llm)
+        assert now() - began < attempt.GRACE / 2
+        assert (["text", "text", "end"], "success") == (kinds(chunks), found.response.status)
+        await server.left()
+
+
 async def test_usage_after_the_finish_reason_is_waited_for() -> None:
     chunks, _ = await stream_of(stream(SAID, sse(FINISH), 0.05, sse(COUNTS, DONE)))
     assert chunks[-1].usage is not None
@@ -349,6 +359,18 @@ async def test_one_body_in_place_of_a_stream_is_an_answer(steps: list[Step], con
     chunks, found = await stream_of(steps)
     assert ["text", "end"] == kinds(chunks)
     assert ("success", content) == (found.response.status, found.response.content)
+
+
+async def test_one_body_of_gemini_is_an_answer_too() -> None:
+    """Its protocol has no end marker; the end of the body is one, also without a finish reason."""
+    body = {"candidates": [{"content": {"parts": [{"text": "Hello you"}], "role": "model"}}]}
+    _, model, configured = PROVIDERS["gemini"]
+    async with serve(whole(body)) as server, LLMWrapper(configured(server)) as llm:
+        asked = await llm.query("Hello", model, cache=False)
+        found = llm.stream("Hello", model)
+        assert ["text", "end"] == kinds([piece async for piece in found])
+    assert ("success", "Hello you", "other") == (asked.status, asked.content, asked.finish_reason)
+    assert (asked.content, asked.finish_reason) == (found.response.content, found.response.finish_reason)
 
 
 # --- interruptions ----------------------------------------------------------------------------------------------
@@ -480,6 +502,11 @@ FAILURES: dict[str, tuple[Iterable[Step], str, bool]] = {
     "HTML": (whole(b"<html>Sign in</html>"), "malformed_response", True),
     "plain text": (whole(b"upstream connect error"), "malformed_response", True),
     "half a body": (whole(b'{"choices": [', headers=EVENT_STREAM), "malformed_response", True),
+    "a body without its end": (
+        [head(headers={"content-length": "999"}, chunked=False), b'{"choices": [', CLOSE],
+        "incomplete_stream",
+        True,
+    ),
     "broken compression": (
         whole(b"\x1f\x8b\x08 no gzip at all", headers={"content-encoding": "gzip"}),
         "incomplete_stream",
@@ -642,16 +669,14 @@ async def test_an_error_of_our_own_is_an_error_chunk(
 
 
 async def test_a_slow_reader_is_not_the_networks_fault() -> None:
-    """The idle limit counts only while we wait for the network."""
-    data = sse(*(delta(content=f"{i}") for i in range(3)))
-    pieces: list[Step] = [data, 0.01, data, 0.01, sse(FINISH, DONE)]
-    limits = Timeouts(idle=SHORT, first_token=SHORT)
-    async with serve(stream(*pieces)) as server, llm_at(server, timeouts=limits) as llm:
+    """The idle limit counts only while we wait for the network: here for a moment, after a long pause of the reader."""
+    limits = Timeouts(idle=4 * SHORT, first_token=4 * SHORT)
+    async with serve(stream(SAID, 6 * SHORT, sse(FINISH, DONE))) as server, llm_at(server, timeouts=limits) as llm:
         found = llm.stream("Hello", "gpt-4o")
         async for piece in found:
-            if piece.content == "2":
-                await asyncio.sleep(3 * SHORT)
-    assert ("success", "012012") == (found.response.status, found.response.content)
+            if piece.type == "text":
+                await asyncio.sleep(5 * SHORT)
+    assert ("success", "Hello") == (found.response.status, found.response.content)
 
 
 async def test_a_slow_reader_holds_the_server_back() -> None:
@@ -848,6 +873,38 @@ async def test_what_comes_while_it_is_closed_is_dropped(monkeypatch: pytest.Monk
         found = llm.stream("Hello", "gpt-4o")
         assert [] == [piece async for piece in found]
         assert ("error", "closed") == (found.response.status, found.response.metadata["code"])
+
+
+async def test_what_breaks_while_it_is_closed_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not tried again and changes nothing."""
+
+    async def break_meanwhile(self: attempt.LiveStream) -> list[Event] | None:
+        await found.aclose()
+        raise ValidationError("no")
+
+    monkeypatch.setattr(attempt.LiveStream, "next", break_meanwhile)
+    async with serve(stream(sse(*HELLO))) as server, llm_at(server, max_retries=2) as llm:
+        found = llm.stream("Hello", "gpt-4o")
+        assert [] == [piece async for piece in found]
+        assert ("closed", 1) == (found.response.metadata["code"], len(server.requests))
+
+
+async def test_an_endless_error_is_left_at_once() -> None:
+    """Without waiting for the garbage collector."""
+
+    def endless(_: Any) -> Iterable[Step]:
+        yield head(400)
+        while True:
+            yield chunk(b"no " * 30_000)
+
+    async with serve(endless) as server, llm_at(server) as llm:
+        gc.disable()
+        try:
+            chunks, found = await read(llm)
+            assert (["error"], "validation_error") == (kinds(chunks), found.response.error_type)
+            await server.left()
+        finally:
+            gc.enable()
 
 
 async def test_many_streams_at_once() -> None:

@@ -20,9 +20,11 @@ from multi_llm_wrapper import (
     wrapper,
 )
 from multi_llm_wrapper.clock import SystemClock
-from multi_llm_wrapper.errors import AuthError, RateLimitError, ValidationError
+from multi_llm_wrapper.dialects import openai_chat
+from multi_llm_wrapper.errors import AuthError, RateLimitError, UnsupportedFeatureError, ValidationError
 from multi_llm_wrapper.testing import CompletionDouble
 from multi_llm_wrapper.transport.base import HTTPRequest
+from multi_llm_wrapper.types import ChatRequest, WireRequest
 from multi_llm_wrapper.version import __version__
 from tests.servers import (
     CLOSE,
@@ -285,16 +287,30 @@ async def test_what_a_model_refuses_is_refused_or_dropped() -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_a_protocol_has_no_words_for_is_refused_or_dropped() -> None:
-    """Anthropic knows no seed."""
-    async with serve(whole(CLAUDE)) as server, LLMWrapper(AnthropicConfig(api_key=KEY, base_url=server.url)) as llm:
-        response = await llm.query("Hello", "claude-sonnet-4-5", seed=1)
-        assert ("error", "unsupported_feature", "client") == (
-            response.status,
-            response.error_type,
-            response.metadata["rejected_by"],
-        )
-        response = await llm.query("Hello", "claude-sonnet-4-5", seed=1, drop_unsupported=True)
+async def test_what_a_protocol_has_no_words_for_is_refused_or_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dialect names the setting by the code of its error."""
+    real = openai_chat.encode_request
+
+    def without_seed(request: ChatRequest, *arguments: Any) -> WireRequest:
+        if request.seed is not None:
+            raise UnsupportedFeatureError("No words for a seed.", code="seed")
+        if request.tools is not None:
+            raise UnsupportedFeatureError("No words for tools.", code="tools")
+        return real(request, *arguments)
+
+    monkeypatch.setattr(openai_chat, "encode_request", without_seed)
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    async with serve(OK) as server, llm_at(server) as llm:
+        for options in ({"seed": 1}, {"tools": tools, "drop_unsupported": True}):
+            response = await llm.query("Hello", "gpt-4o", **options)
+            facts = response.metadata
+            assert ("error", "unsupported_feature", "client") == (
+                response.status,
+                response.error_type,
+                facts["rejected_by"],
+            )
+        assert [] == server.requests
+        response = await llm.query("Hello", "gpt-4o", seed=1, drop_unsupported=True)
         assert ("success", ["seed"]) == (response.status, response.metadata["dropped_params"])
 
 

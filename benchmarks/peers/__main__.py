@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .. import cores, plot, report, upstream
+from .. import cores, parts, plot, report, upstream
 from ..run import facts
 from . import environments, expected, reading, speed, starts, tables
-from .process import PeerFailed, Worker, replaying
+from .process import PeerError, Worker, replaying
 from .roster import OURS, PEERS, RAW, Peer
 from .speed import Figures, Say
 
@@ -34,21 +36,25 @@ class Run:
 
     def __init__(self, peers: Sequence[Peer], quick: bool, say: Say) -> None:
         self.peers, self.quick, self.say = peers, quick, say
-        self.figures: dict[str, Figures] = {peer.name: {} for peer in peers}
+        self.figures: dict[str, Figures] = {}
         self.reading: dict[str, Any] = {}
+        self.parts: dict[str, Any] = {}
         self.failures: dict[str, list[str]] = {}
 
     def prepare(self) -> None:
+        """A client that cannot be installed is left out."""
         for peer in self.peers:
-            for name in filter(None, (peer.name, peer.reads_in)):
-                self.say(f"environment {name}")
-                environments.ensure(name)
-            size, distributions = environments.size(peer.name)
-            self.figures[peer.name] |= {
-                "version": environments.version(peer.name, peer.distribution),
-                "installed_bytes": size,
-                "distributions": distributions,
-            }
+            with self._noting(peer.name):
+                for name in filter(None, (peer.name, peer.reads_in)):
+                    self.say(f"environment {name}")
+                    environments.ensure(name)
+                size, distributions = environments.size(peer.name)
+                self.figures[peer.name] = {
+                    "version": environments.version(peer.name, peer.distribution),
+                    "installed_bytes": size,
+                    "distributions": distributions,
+                }
+        self.peers = [peer for peer in self.peers if peer.name in self.figures]
 
     def measure(self, url: str) -> None:
         with ExitStack() as stack:
@@ -60,44 +66,52 @@ class Run:
             live = [worker for name, worker in workers.items() if "memory" in self.figures[name]]
             self._rounds(live)
             for worker in live:
-                self._alone(worker)
+                self._held(worker)
         self._starts(url)
+        self.say("where the time goes")
+        self.parts = asyncio.run(parts.measure(f"{url}/v1", 2.0 if self.quick else 6.0))
 
     def _memory(self, workers: dict[str, Worker]) -> None:
+        """While the processes are young: later they hold memory that they no longer need."""
+        width = 100 if self.quick else 200
         for name, worker in workers.items():
-            self.say(f"{name}: import, client and first answer")
-            self._try(name, lambda n=name, w=worker: self.figures[n].update(memory=w.ask("open")))  # type: ignore[misc]
+            self.say(f"{name}: memory")
+            with self._noting(name):
+                self.figures[name]["memory"] = worker.ask("open")
+                self.figures[name]["stream_bytes"] = worker.ask("memory", width=width)["bytes"]
 
     def _rounds(self, workers: list[Worker]) -> None:
-        rounds, calls = (3, 64) if self.quick else (9, 192)
-        for key, command in (
-            ("call", {"do": "calls", "count": calls, "width": 1}),
-            ("concurrent", {"do": "calls", "count": 2 * calls, "width": 64}),
-            ("chunk", {"do": "bulk", "chunks": 500 if self.quick else 2000}),
-        ):
-            taken, failures = speed.rounds(workers, rounds, command, lambda what, k=key: self.say(f"{k}: {what}"))  # type: ignore[misc]
-            self.failures.update({name: [*self.failures.get(name, []), text] for name, text in failures.items()})
+        rounds, seconds = (3, 0.1) if self.quick else (9, 0.3)
+        commands: dict[str, dict[str, Any]] = {
+            "call": {"do": "calls", "width": 1, "seconds": seconds},
+            "concurrent": {"do": "calls", "width": 64, "seconds": seconds},
+            "chunk": {"do": "bulk", "chunks": 500 if self.quick else 2000, "seconds": seconds},
+        }
+        for key, command in commands.items():
+            self.say(f"{key}, {rounds} rounds")
+            taken, failures = speed.rounds(workers, rounds, command)
+            for name, failure in failures.items():
+                self.failures.setdefault(name, []).append(failure)
             for name, figures in speed.beside(taken, RAW.name).items():
                 self.figures[name][key] = figures
 
-    def _alone(self, worker: Worker) -> None:
+    def _held(self, worker: Worker) -> None:
         figures = self.figures[worker.name]
-        chunk = figures.get("chunk")
-        if chunk is not None:
-            tokens, seconds = (50, 12.0) if self.quick else (200, 45.0)
-            self._try(
-                worker.name,
-                lambda: figures.update(held=speed.held(worker, chunk["us"], tokens, seconds, self.say)),
-            )
-        self.say(f"{worker.name}: memory of open streams")
-        width = 100 if self.quick else 200
-        self._try(worker.name, lambda: figures.update(stream_bytes=worker.ask("memory", width=width)["bytes"]))
+        tokens, seconds = (50, 10.0) if self.quick else (150, 36.0)
+        if "chunk" in figures:
+            with self._noting(worker.name):
+                figures["held"] = speed.held(worker, figures["chunk"]["us"], tokens, seconds, self.say)
 
     def _starts(self, url: str) -> None:
-        rounds = 1 if self.quick else 5
-        taken = starts.starts(self.peers, url, rounds, lambda what: self.say(f"starts: {what}"))
-        for name, figures in taken.items():
-            self.figures[name] |= figures
+        rounds = 1 if self.quick else 3
+        self.say(f"starts, {rounds} rounds")
+        taken: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in self.peers}
+        for _ in range(rounds + 1):
+            for peer in self.peers:
+                with self._noting(peer.name):
+                    taken[peer.name].append(starts.start(peer, url))
+        for name, pairs in taken.items():
+            self.figures[name] |= starts.medians(pairs[1:])  # the first brings the files into memory
 
     def read(self, folder: Path) -> None:
         """The recordings, by each client that can be pointed at a base URL."""
@@ -116,10 +130,12 @@ class Run:
                         "total": asdict(reading.total(tallies.values())),
                     }
 
-    def _try(self, name: str, measure: Any) -> None:
+    @contextmanager
+    def _noting(self, name: str) -> Iterator[None]:
+        """What goes wrong with one client is noted, and the run goes on without it."""
         try:
-            measure()
-        except PeerFailed as failure:
+            yield
+        except (PeerError, subprocess.SubprocessError) as failure:
             self.failures.setdefault(name, []).append(str(failure))
 
     def to_json(self, machine: dict[str, Any], started: float) -> dict[str, Any]:
@@ -128,10 +144,16 @@ class Run:
             "quick": self.quick,
             "seconds": round(time.monotonic() - started),
             "peers": {
-                peer.name: {"title": peer.title, "mode": peer.mode, "statement": peer.statement, **self.figures[peer.name]}
+                peer.name: {
+                    "title": peer.title,
+                    "mode": peer.mode,
+                    "statement": peer.statement,
+                    **self.figures[peer.name],
+                }
                 for peer in self.peers
             },
             "reading": self.reading,
+            "parts": self.parts,
             "failures": self.failures,
         }
 
@@ -145,11 +167,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds: a look, not a verdict; docs stay as they are")
     parser.add_argument("--json", type=Path, default=OUT, help="where the figures go (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", metavar="PEER", help="these peers, beside raw and ours; docs stay too")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=[peer.name for peer in PEERS],
+        help="these peers, beside raw and ours; docs stay too",
+    )
     options = parser.parse_args()
     started, console = time.monotonic(), Console()
     machine = {**facts(), "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None}
     wanted = {RAW.name, OURS.name, *(options.only or [peer.name for peer in PEERS])}
+    whole = not options.quick and not options.only
+    if whole:
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.run"], check=False, cwd=environments.ROOT
+        )  # ours beside its limits
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("")
@@ -175,9 +207,9 @@ def main() -> int:
         console.print("Nothing was read: no recordings; MULTI_LLM_RECORDINGS names their folder.")
     for name, failures in run.failures.items():
         console.print(f"[red]{name}[/]: {'; '.join(failures)}", soft_wrap=True)
-    if not options.quick and not options.only:
-        plot.main([])
-        report.main([])
+    if whole:
+        plot.main(["--json", str(options.json)])
+        report.main(["--peers", str(options.json)])
     return 0
 
 

@@ -99,7 +99,10 @@ def _text(content: Any) -> str:
 def _openai_usage(raw: dict[str, Any]) -> tuple[Counts, Counts]:
     """Hosts say elsewhere what OpenAI says in the details; verbatim is what stands in OpenAI's own places."""
     prompt, answer = raw.get("prompt_tokens_details") or {}, raw.get("completion_tokens_details") or {}
-    read = [prompt.get("cached_tokens"), *map(raw.get, ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"))]
+    read = [
+        prompt.get("cached_tokens"),
+        *map(raw.get, ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")),
+    ]
     thought = [answer.get("reasoning_tokens"), raw.get("reasoning_tokens")]
     counts = {
         "input": raw["prompt_tokens"],

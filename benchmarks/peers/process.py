@@ -18,7 +18,7 @@ from . import environments
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "SYSTEMROOT")
 
 
-class PeerFailed(Exception):
+class PeerError(Exception):
     """A client did not do what was asked of it; the measure has no figure, and the run goes on."""
 
 
@@ -45,7 +45,7 @@ class Worker:
             )
 
     def ask(self, do: str, *, limit: float = 120.0, **arguments: Any) -> dict[str, Any]:
-        """Raises `PeerFailed` when the client fails, is gone, or takes longer than `limit` seconds."""
+        """Raises `PeerError` when the client fails, is gone, or takes longer than `limit` seconds."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         timer = threading.Timer(limit, self._process.kill)
@@ -58,10 +58,10 @@ class Worker:
         finally:
             timer.cancel()
         if not line:
-            raise PeerFailed(f"{do}: the process is gone, or took longer than {limit:g} s; see {self._log}")
+            raise PeerError(f"{do}: the process is gone, or took longer than {limit:g} s; see {self._log}")
         answer: dict[str, Any] = json.loads(line)
         if "failed" in answer:
-            raise PeerFailed(f"{do}: {answer['failed']}")
+            raise PeerError(f"{do}: {answer['failed']}")
         return answer
 
     def __enter__(self) -> Self:
@@ -78,9 +78,7 @@ class Worker:
 def replaying(folder: Path) -> Iterator[str]:
     """The root URL of a server that answers with the recordings in `folder`."""
     command = [sys.executable, "-m", "benchmarks.peers.replay", str(folder)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=environments.ROOT
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=environments.ROOT)
     try:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .expected import Counts, Expected, group_of
-from .process import PeerFailed, Worker
+from .process import PeerError, Worker
 from .replay import prompt
 from .roster import VERBATIM, Peer
 from .speed import Say
 
 BATCH = 50
+_SHOWN = ("text", "calls", "usage")
 PARTS = ("text", "calls", "usage", "own_usage", "strict_usage")
 
 
@@ -48,8 +49,8 @@ def read_all(worker: Worker, peer: Peer, exchanges: list[Expected], say: Say) ->
         ]
         try:
             readings = worker.ask("read", exchanges=asked, limit=300)["readings"]
-        except PeerFailed as failure:
-            readings = [{"error": "PeerFailed", "kinds": [], "says": str(failure)}] * len(some)
+        except PeerError as failure:
+            readings = [{"error": "PeerError", "kinds": [], "says": str(failure)}] * len(some)
         for one, reading in zip(some, readings, strict=True):
             note(tallies[group_of(one.dialect)], peer, one, reading)
     return tallies
@@ -108,7 +109,7 @@ def _wrong(expected: Expected, parts: list[str], reading: dict[str, Any]) -> dic
     return {
         "exchange": f"{expected.dialect}:{expected.line}",
         "wrong": parts,
-        "read": reading.get("error") or {part: reading[part] for part in ("text", "calls", "usage") if part in parts},
+        "read": reading.get("error") or {part: str(reading[part])[:200] for part in _SHOWN if part in parts},
         "says": reading.get("says"),
     }
 

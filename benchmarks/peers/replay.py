@@ -25,7 +25,9 @@ def prompt(dialect: str, line: int) -> str:
 
 def reply(response: dict[str, Any]) -> bytes:
     text = response.get("text")
-    body = (text if text is not None else json.dumps(response["body"], ensure_ascii=False, separators=(",", ":"))).encode()
+    body = (
+        text if text is not None else json.dumps(response["body"], ensure_ascii=False, separators=(",", ":"))
+    ).encode()
     headers = {name: value for name, value in response["headers"].items() if name not in _NOT_OURS}
     headers.setdefault("content-type", "application/json" if text is None else "text/event-stream")
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -31,7 +31,6 @@ class Peer:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-
 def _fits(rejected: str, key: str, missing: str) -> dict[int, frozenset[str]]:
     return {400: frozenset({rejected}), 401: frozenset({key}), 404: frozenset({missing})}
 
@@ -40,7 +39,7 @@ _SDK_ERRORS = _fits("BadRequestError", "AuthenticationError", "NotFoundError")
 
 RAW = Peer(
     name="raw",
-    title="raw aiohttp + msgspec",
+    title="raw aiohttp",
     distribution="aiohttp",
     adapter="raw",
     statement="import aiohttp, msgspec",
@@ -101,7 +100,7 @@ PEERS = (
         distribution="any-llm-sdk",
         adapter="any_llm_sdk",
         statement="from any_llm import AnyLLM",
-        mode="`AnyLLM.create(\"openai\")`, kept; `acompletion`",
+        mode='`AnyLLM.create("openai")`, kept; `acompletion`',
         reads=EVERYTHING,
         fits={
             **_fits("InvalidRequestError", "AuthenticationError", "ModelNotFoundError"),

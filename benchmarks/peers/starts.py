@@ -11,7 +11,6 @@ from typing import Any
 from . import environments
 from .process import clean
 from .roster import Peer
-from .speed import Say
 
 
 def _seconds(command: list[Any], extra: dict[str, str]) -> float:
@@ -20,23 +19,18 @@ def _seconds(command: list[Any], extra: dict[str, str]) -> float:
     return time.perf_counter() - started
 
 
-def starts(peers: Sequence[Peer], url: str, rounds: int, say: Say) -> dict[str, dict[str, Any]]:
-    """Peer -> milliseconds above a bare interpreter of the same environment, medians of the rounds' differences."""
-    taken: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in peers}
-    for round_ in range(rounds + 1):
-        say(f"round {round_ + 1} of {rounds + 1}")
-        for peer in peers:
-            python = environments.python(peer.name)
-            bare = _seconds([python, "-c", "pass"], peer.environment)
-            imported = _seconds([python, "-c", peer.statement], peer.environment)
-            worker = [python, "-m", "benchmarks.peers.worker", peer.adapter, url, "--once"]
-            answered = _seconds(worker, peer.environment)
-            if round_:  # the first brings the files into memory
-                taken[peer.name].append((imported - bare, answered - bare))
-    return {
-        name: {
-            "import_ms": statistics.median(pair[0] for pair in pairs) * 1e3,
-            "answer_ms": statistics.median(pair[1] for pair in pairs) * 1e3,
-        }
-        for name, pairs in taken.items()
-    }
+def start(peer: Peer, url: str) -> tuple[float, float]:
+    """Seconds above a bare interpreter of the same environment: (import, first answer)."""
+    python, extra = environments.python(peer.name), peer.environment
+    bare = _seconds([python, "-c", "pass"], extra)
+    imported = _seconds([python, "-c", peer.statement], extra)
+    answered = _seconds([python, "-m", "benchmarks.peers.worker", peer.adapter, url, "--once"], extra)
+    return imported - bare, answered - bare
+
+
+def medians(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """In milliseconds; nothing for a client that did not start."""
+    if not pairs:
+        return {}
+    imported, answered = (statistics.median(values) * 1e3 for values in zip(*pairs, strict=True))
+    return {"import_ms": imported, "answer_ms": answered}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 Figures = Mapping[str, Any]
@@ -19,13 +20,14 @@ class Measure:
     """With its unit, for the head of a column."""
     value: Callable[[Figures], float | None]
     more_is_better: bool = False
+    whole: bool = False
 
     def text(self, figures: Figures) -> str:
         value = self.value(figures)
         if value is None:
             return NONE
         unknown_end = self is HELD and not figures["held"]["bounded"]
-        return f"{'>= ' if unknown_end else ''}{number(value)}"
+        return f"{'>= ' if unknown_end else ''}{f'{value:,.0f}' if self.whole else number(value)}"
 
 
 def number(value: float) -> str:
@@ -45,33 +47,32 @@ def _at(*path: str, scale: float = 1.0) -> Callable[[Figures], float | None]:
     return value
 
 
-CALL = Measure("One call at a time", "call, us", _at("call", "us"))
-CALL_RATIO = Measure("One call at a time, beside raw", "x raw", _at("call", "ratio"))
-CONCURRENT = Measure("64 calls at once, each", "of 64, us", _at("concurrent", "us"))
-CONCURRENT_RATIO = Measure("64 calls at once, beside raw", "x raw", _at("concurrent", "ratio"))
-CHUNK = Measure("Streamed chunk, in bulk", "chunk, us", _at("chunk", "us"))
-HELD = Measure("Streams at 50 tokens/s on a core", "streams held", _at("held", "streams"), more_is_better=True)
-IMPORT = Measure("Import, above a bare interpreter", "import, ms", _at("import_ms"))
-ANSWER = Measure("From nothing to the first answer", "first answer, ms", _at("answer_ms"))
-MADE = Measure("Memory with a client made", "client, MB", _at("memory", "made", scale=1e-6))
-ANSWERED = Measure("Memory after the first answer", "answered, MB", _at("memory", "answered", scale=1e-6))
-STREAM = Measure("Memory of an open stream", "stream, KB", _at("stream_bytes", scale=1e-3))
-INSTALLED = Measure("Installed, with bytecode", "installed, MB", _at("installed_bytes", scale=1e-6))
-DISTRIBUTIONS = Measure("Distributions installed", "packages", _at("distributions"))
+CALL = Measure("One call at a time", "call\nus", _at("call", "us"))
+CALL_RATIO = Measure("One call at a time, beside raw", "x\nraw", _at("call", "ratio"))
+CONCURRENT = Measure("64 calls at once, each", "of 64\nus", _at("concurrent", "us"))
+CONCURRENT_RATIO = Measure("64 calls at once, beside raw", "x\nraw", _at("concurrent", "ratio"))
+CHUNK = Measure("Streamed chunk, in bulk", "chunk\nus", _at("chunk", "us"))
+HELD = Measure(
+    "Streams at 50 tokens/s on a core", "streams\nheld", _at("held", "streams"), more_is_better=True, whole=True
+)
+IMPORT = Measure("Import, above a bare interpreter", "import\nms", _at("import_ms"))
+ANSWER = Measure("From nothing to the first answer", "answer\nms", _at("answer_ms"))
+MADE = Measure("Memory with a client made", "client\nMB", _at("memory", "made", scale=1e-6))
+ANSWERED = Measure("Memory after the first answer", "ready\nMB", _at("memory", "answered", scale=1e-6))
+STREAM = Measure("Memory of an open stream", "stream\nKB", _at("stream_bytes", scale=1e-3))
+INSTALLED = Measure("Installed, with bytecode", "disk\nMB", _at("installed_bytes", scale=1e-6))
+DISTRIBUTIONS = Measure("Distributions installed", "pack-\nages", _at("distributions"), whole=True)
 SPEED = (CALL, CALL_RATIO, CONCURRENT, CONCURRENT_RATIO, CHUNK, HELD)
 WEIGHT = (IMPORT, ANSWER, MADE, ANSWERED, STREAM, INSTALLED, DISTRIBUTIONS)
 
 
 def measure_rows(run: Figures, measures: Sequence[Measure]) -> tuple[list[str], list[list[str]]]:
     """(header, rows): a row for each client and a column for each measure."""
-    rows = [
-        [f"{peer['title']} {peer.get('version', '')}".strip(), *(measure.text(peer) for measure in measures)]
-        for peer in run["peers"].values()
-    ]
+    rows = [[peer["title"], *(measure.text(peer) for measure in measures)] for peer in run["peers"].values()]
     return ["", *(measure.short for measure in measures)], rows
 
 
-READING = ["", "answers", "exact", "own usage", "unknown kept", "raised", "errors"]
+READING = ["", "answers", "exact", "own\nusage", "unknown\nkept", "raised", "errors"]
 
 
 def reading_rows(run: Figures) -> list[list[str]]:
@@ -91,12 +92,14 @@ def group_rows(run: Figures) -> tuple[list[str], list[list[str]]]:
     rows = []
     for name, tallies in run["reading"].items():
         cells = [tallies["groups"].get(group) for group in groups]
-        rows.append([run["peers"][name]["title"], *(NONE if c is None else _share(c["exact"], c["answers"]) for c in cells)])
-    return ["", *(group.replace("_", " ") for group in groups)], rows
+        rows.append(
+            [run["peers"][name]["title"], *(NONE if c is None else _share(c["exact"], c["answers"]) for c in cells)]
+        )
+    return ["", *(group.replace("_", "\n", 1).replace("_", " ") for group in groups)], rows
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{part} of {whole}"
+    return f"{part}/{whole}"
 
 
 def tables(run: Figures) -> list[Table]:
@@ -111,9 +114,9 @@ def tables(run: Figures) -> list[Table]:
 
 
 def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
-    table = Table(title=title)
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     for position, name in enumerate(header):
-        table.add_column(name, justify="right" if position else "left")
+        table.add_column(name, justify="right" if position else "left", no_wrap=not position)
     for row in rows:
         table.add_row(*row)
     return table

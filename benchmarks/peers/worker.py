@@ -7,6 +7,7 @@ Started as `python -m benchmarks.peers.worker ADAPTER URL` and nothing but the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import json
@@ -49,47 +50,45 @@ class Worker:
         gc.collect()
         return {"bare": before, "made": made, "answered": resident()}
 
-    async def calls(self, count: int, width: int) -> dict[str, Any]:
+    async def calls(self, width: int, seconds: float) -> dict[str, Any]:
         """CPU microseconds a call, `width` of them at a time; connections and caches are warm before."""
 
-        async def some(number: int) -> None:
-            for _ in range(number):
+        async def some() -> None:
+            for _ in range(4):
                 await self._checked()
 
-        async def at_once(number: int) -> None:
-            await asyncio.gather(*(some(number) for _ in range(width)))
+        async def batch() -> int:
+            await (some() if width == 1 else asyncio.gather(*(some() for _ in range(width))))
+            return 4 * width
 
-        await at_once(2)
-        each = max(count // width, 1)
-        started = time.process_time()
-        await (some(each) if width == 1 else at_once(each))
-        return {"us": (time.process_time() - started) / (each * width) * 1e6}
+        return await _cost(batch, seconds)
 
-    async def bulk(self, chunks: int) -> dict[str, Any]:
+    async def bulk(self, chunks: int, seconds: float) -> dict[str, Any]:
         """CPU microseconds a streamed chunk, from socket to the caller's loop, when all of them are there at once."""
-        await self._client.consume("bulk-50")
-        started = time.process_time()
-        count, _ = await self._client.consume(f"bulk-{chunks}")
-        spent = time.process_time() - started
-        if count != chunks:
-            raise RuntimeError(f"{count} pieces of text for {chunks} chunks")
-        return {"us": spent / chunks * 1e6}
+
+        async def batch() -> int:
+            count, _ = await self._client.consume(f"bulk-{chunks}")
+            if count != chunks:
+                raise RuntimeError(f"{count} pieces of text for {chunks} chunks")
+            return chunks
+
+        return await _cost(batch, seconds)
 
     async def hold(self, width: int, tokens: int, within: float) -> dict[str, Any]:
         """`width` streams of 50 tokens a second at once: seconds from the first to the last token, 95th percentile.
         None when they are not all through after `within` seconds."""
 
         async def one() -> float:
-            _, first = await self._client.consume(f"paced-{tokens}")
-            return time.perf_counter() - first
+            count, first = await self._client.consume(f"paced-{tokens}")
+            if count != tokens:
+                raise RuntimeError(f"{count} pieces of text for {tokens} tokens")
+            return time.perf_counter() - float(first)
 
-        cpu, started = time.process_time(), time.perf_counter()
-        try:
+        p95, cpu, started = None, time.process_time(), time.perf_counter()
+        with contextlib.suppress(TimeoutError):
             times = sorted(await asyncio.wait_for(asyncio.gather(*(one() for _ in range(width))), within))
-        except TimeoutError:
-            return {"p95": None, "cpu": None}
-        busy = (time.process_time() - cpu) / (time.perf_counter() - started)
-        return {"p95": times[int(0.95 * len(times))], "cpu": busy}
+            p95 = times[int(0.95 * len(times))]
+        return {"p95": p95, "cpu": (time.process_time() - cpu) / (time.perf_counter() - started)}
 
     async def memory(self, width: int) -> dict[str, Any]:
         """Bytes of memory for each of `width` open streams, ten tokens in; a few were opened before, for what only the
@@ -141,6 +140,16 @@ class Worker:
     async def _checked(self) -> None:
         if await self._client.call() != ANSWER:
             raise RuntimeError("not the answer that was sent")
+
+
+async def _cost(batch: Callable[[], Awaitable[int]], seconds: float) -> dict[str, Any]:
+    """Does `batch` once unmeasured, then for `seconds` of CPU time; it says how many operations it was."""
+    await batch()
+    done, spent, started = 0, 0.0, time.process_time()
+    while spent < seconds:
+        done += await batch()
+        spent = time.process_time() - started
+    return {"us": spent / done * 1e6}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ foreign client that gives objects instead of bytes: see `foreign`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ from .errors import ConnectionError as BrokenConnection
 from .errors import EmptyResponseError, IncompleteStreamError, LimitExceededError, LLMError, TimeoutError
 from .fold import Fold
 from .framing import StreamReader
-from .routing import Limits, Target
+from .routing import Target
 from .transport.base import MAX_REPLY_BYTES, HTTPRequest, HTTPResponse, Transport
 from .transport.watch import Watch
 from .types import Event, RateLimit, Reply
@@ -38,13 +38,19 @@ class Answer(Struct):
 
 
 async def answer(
-    transport: Transport, target: Target, request: HTTPRequest, limits: Limits, deadline: float, clock: Clock
+    transport: Transport,
+    target: Target,
+    request: HTTPRequest,
+    deadline: float,
+    clock: Clock,
+    loop: asyncio.AbstractEventLoop,
 ) -> Answer:
-    """Sends, and reads the whole answer, before loop time `deadline`."""
-    with _watch(target, limits, deadline) as watch:
+    """Sends, and reads the whole answer, before `loop` time `deadline`."""
+    limits = target.limits
+    with _watch(target, deadline, loop) as watch:
         response = watch.response = await transport.send(request, connect_timeout=limits.connect)
         try:
-            body = await _body(response, watch, limits.idle, deadline)
+            body = await _body(response, watch, limits.idle, deadline, loop.time)
         finally:
             response.abort()
     if not 200 <= response.status < 300:
@@ -54,19 +60,19 @@ async def answer(
     return Answer(whole(fold, target), _request_id(response.headers), limit, body)
 
 
-def _watch(target: Target, limits: Limits, deadline: float) -> Watch:
-    loop = asyncio.get_running_loop()
-    watch = Watch(loop, lambda: _too_late(target) if loop.time() >= deadline else _silent(target, limits.idle))
+def _watch(target: Target, deadline: float, loop: asyncio.AbstractEventLoop) -> Watch:
+    watch = Watch(loop, lambda: _too_late(target) if loop.time() >= deadline else _silent(target, target.limits.idle))
     watch.until(deadline)
     return watch
 
 
-async def _body(response: HTTPResponse, watch: Watch, idle: float, deadline: float) -> bytes:
+async def _body(
+    response: HTTPResponse, watch: Watch, idle: float, deadline: float, now: Callable[[], float]
+) -> bytes:
     """The body to its end; each wait for bytes is at most `idle`. Of an error no more than we will look at, and what
     has come of it when its end does not come: the status alone says enough."""
     failed = response.status >= 300
     limit = MAX_ERROR_BYTES if failed else MAX_REPLY_BYTES
-    now = asyncio.get_running_loop().time
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -116,17 +122,19 @@ class LiveStream:
     A stream that ends before its finish reason and its end marker raises `IncompleteStreamError`.
     """
 
-    def __init__(self, target: Target, limits: Limits, clock: Clock, *, keep_raw: bool = False) -> None:
+    def __init__(
+        self, target: Target, clock: Clock, loop: asyncio.AbstractEventLoop, *, keep_raw: bool = False
+    ) -> None:
         self.fold = Fold(target.dialect.read_usage)
         self.request_id: str | None = None
         self.rate_limit: RateLimit | None = None
         self._target = target
-        self._limits = limits
+        self._limits = target.limits
         self._clock = clock
-        self._now = asyncio.get_running_loop().time
+        self._now = loop.time
         self._reader = StreamReader(target.dialect.decoder(), self.fold)
         self._response: HTTPResponse | None = None
-        self._watch = Watch(asyncio.get_running_loop(), self._late)
+        self._watch = Watch(loop, self._late)
         self._deadline = 0.0
         self._first_token_by = 0.0
         self._raw: list[bytes] | None = [] if keep_raw else None
@@ -142,7 +150,7 @@ class LiveStream:
             response = self._response = await transport.send(request, connect_timeout=self._limits.connect)
             watch.response = response
             if not 200 <= response.status < 300:
-                body = await _body(response, watch, self._limits.idle, deadline)
+                body = await _body(response, watch, self._limits.idle, deadline, self._now)
                 raise _rejected(response, body, self._clock)
         self.request_id = _request_id(response.headers)
         self.rate_limit = waits.rate_limit(response.headers, self._clock.time())
@@ -157,7 +165,7 @@ class LiveStream:
             if self._raw is not None:
                 self._raw.append(chunk)
             events = reader.feed(chunk) if chunk else self._end()
-            if reader.ended:
+            if reader.ended or not (chunk or reader.error):
                 events += self._finish()
             if events:
                 return events
@@ -198,9 +206,8 @@ class LiveStream:
         """The bytes have ended: what they left behind; unless the answer is whole, the next step is an error."""
         reader = self._reader
         events = reader.close(cut=self._failure is not None)
-        if reader.ended or self.fold.finished:
-            return events + self._finish()
-        reader.error = self._failure or _cut(self._target)
+        if not (reader.ended or self.fold.finished):
+            reader.error = self._failure or _cut(self._target)
         return events
 
     def _due(self) -> float:

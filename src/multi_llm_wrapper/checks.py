@@ -59,6 +59,31 @@ def positive(name: str, value: Any) -> float:
     return number
 
 
+def positive_or(word: str) -> Check:
+    """A number greater than 0, or this one word."""
+
+    def check(name: str, value: Any) -> float | str:
+        return word if value == word else positive(name, value)
+
+    return check
+
+
+def some_of(allowed: Iterable[str]) -> Check:
+    """A list of words out of a closed set."""
+    known = sorted(allowed)
+
+    def check(name: str, value: Any) -> list[str]:
+        if not isinstance(value, list | tuple | set | frozenset):
+            raise refuse(name, f"is a {type(value).__name__}", "give a list")
+        for word in value:
+            if word not in known:
+                hint = near(word, known) if isinstance(word, str) else ""
+                raise refuse(name, f"has {shown(word)} in it{hint}", f"use some of {', '.join(known)}")
+        return list(value)
+
+    return check
+
+
 def retries(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
         raise refuse(name, f"is {shown(value)}", f"give a whole number from 0 to {MAX_RETRIES}")

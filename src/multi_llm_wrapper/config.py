@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from . import checks
+from .errors import CLASSES
 from .providers.hosts import HOSTS
 from .providers.rows import ROWS
 from .secret import Secret
@@ -209,6 +210,40 @@ class Deployment(_Checked):
     }
 
 
+_by_name = checks.lists_by_name(str)
+_places_by_name = checks.lists_by_name(Deployment)
+
+
+def _fallbacks(name: str, value: Any) -> dict[str, list[str]]:
+    """No model falls back to itself, by however many steps."""
+    fallbacks: dict[str, list[str]] = _by_name(name, value)
+    for start in fallbacks:
+        seen, ahead = set(), list(fallbacks[start])
+        while ahead:
+            model = ahead.pop()
+            if model == start:
+                raise checks.refuse(f"{name}[{start!r}]", "leads back to itself", "take the cycle out")
+            if model not in seen:
+                seen.add(model)
+                ahead += fallbacks.get(model, [])
+        if len(set(fallbacks[start])) < len(fallbacks[start]):
+            raise checks.refuse(f"{name}[{start!r}]", "names a model twice", "name each once")
+    return fallbacks
+
+
+def _same_place(a: Deployment, b: Deployment) -> bool:
+    return (a.provider, a.model, a.base_url, a.api_key) == (b.provider, b.model, b.base_url, b.api_key)
+
+
+def _deployments(name: str, value: Any) -> dict[str, list[Deployment]]:
+    groups: dict[str, list[Deployment]] = _places_by_name(name, value)
+    for model, places in groups.items():
+        for i, place in enumerate(places):
+            if any(_same_place(place, other) for other in places[:i]):
+                raise checks.refuse(f"{name}[{model!r}][{i}]", "is there twice", "give each once, with its weight")
+    return groups
+
+
 _SETTINGS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "default_model": (str, None),
     "default_provider": (str, None),
@@ -219,7 +254,7 @@ _SETTINGS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "drop_unsupported": (checks.boolean, False),
     "backend": (str, "native"),
     "on_interrupt": (str, "error"),
-    "hedge_after": (float, None),
+    "hedge_after": (float, "auto"),
     "max_concurrency": (int, None),
     "cache": (str, "memory"),
     "cache_ttl": (float, 3600.0),
@@ -280,7 +315,7 @@ class WrapperConfig(_Checked):
     fallbacks: dict[str, list[str]] = field(default_factory=dict)
     deployments: dict[str, list[Deployment]] = field(default_factory=dict)
     on_interrupt: Literal["error", "restart"] = _from_env("on_interrupt")
-    hedge_after: float | None = _from_env("hedge_after")
+    hedge_after: float | Literal["auto"] | None = _from_env("hedge_after")
     max_concurrency: int | None = _from_env("max_concurrency")
     cache: str | None = _from_env("cache")
     cache_ttl: float | None = _from_env("cache_ttl")
@@ -317,6 +352,12 @@ class WrapperConfig(_Checked):
     vllm: ProviderConfig | None = None
     lmstudio: ProviderConfig | None = None
     providers: dict[str, OpenAICompatibleConfig] = field(default_factory=dict)
+    fallback_on: list[str] = field(default_factory=list)
+    """Error classes after which the next route is asked, beside those where it is anyway."""
+    balance: Literal["weighted", "least_busy", "latency"] = "weighted"
+    """Which of several deployments behind one name is asked."""
+    sticky_by: str | None = None
+    """The tag whose value decides it instead, always the same way, so that a provider's prompt cache is warm."""
 
     _checks: ClassVar[Mapping[str, checks.Check]] = {
         "default_model": checks.token,
@@ -328,14 +369,17 @@ class WrapperConfig(_Checked):
         "raise_on_error": checks.flag,
         "drop_unsupported": checks.flag,
         "backend": checks.choice("native", "litellm"),
-        "fallbacks": checks.lists_by_name(str),
-        "deployments": checks.lists_by_name(Deployment),
+        "fallbacks": _fallbacks,
+        "deployments": _deployments,
         "on_interrupt": checks.choice("error", "restart"),
-        "hedge_after": checks.positive,
+        "hedge_after": checks.positive_or("auto"),
         "max_concurrency": checks.at_least_one,
         "cache": checks.store("cache", "memory"),
         "cache_ttl": checks.positive,
         "ledger": checks.store("ledger"),
+        "fallback_on": checks.some_of(CLASSES),
+        "balance": checks.choice("weighted", "least_busy", "latency"),
+        "sticky_by": checks.token,
         **{name: checks.instance(kind) for name, kind in PROVIDER_CONFIGS.items()},
         "providers": _providers,
     }

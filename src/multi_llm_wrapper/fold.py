@@ -129,7 +129,9 @@ class Fold:
             response_id=started.response_id if started else None,
             response_model=started.response_model if started else None,
             native=self._native,
-            extras={name: _joined(pieces, name) for name, pieces in self._extras.items()},
+            extras={
+                name: pieces[0] if len(pieces) == 1 else _joined(pieces, name) for name, pieces in self._extras.items()
+            },
         )
 
 
@@ -148,7 +150,7 @@ _ADD: dict[type[Event], Callable[[Fold, Any], None]] = {
 def _joined(pieces: list[Any], name: str) -> Any:
     """Objects are merged, the texts of a refusal joined, and the rest as in `_last_or_all`."""
     kinds = {type(piece) for piece in pieces}
-    if len(pieces) > 1 and kinds == {dict}:
+    if kinds == {dict}:
         fields: dict[str, list[Any]] = {}
         for piece in pieces:
             for field, value in piece.items():

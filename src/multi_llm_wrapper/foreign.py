@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from . import dialects
 from .attempt import Answer, whole
+from .clock import Clock
 from .errors import (
     ConnectionError,
     ContentFilterError,
@@ -24,9 +25,11 @@ from .errors import (
     MalformedResponseError,
     QuotaExceededError,
     TimeoutError,
+    UnsupportedFeatureError,
 )
 from .fold import Fold
 from .options import Options
+from .routing import Target
 
 if TYPE_CHECKING:
     from .call import Call
@@ -38,6 +41,19 @@ class Completion(Protocol):
     def __call__(self, **request: Any) -> Awaitable[Any]: ...
 
 
+class Asked(Protocol):
+    """Who was asked, and whose clock it is."""
+
+    @property
+    def provider(self) -> str | None: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
 async def answer(completion: Completion, call: Call, deadline: float) -> Answer:
     """One attempt through `completion`, before loop time `deadline`."""
     try:
@@ -47,15 +63,20 @@ async def answer(completion: Completion, call: Call, deadline: float) -> Answer:
         raise
     except Exception as error:
         raise classify(error, call) from error
-    body = _json(result)
+    return read(result, call.target)
+
+
+def read(result: Any, target: Target, change: Change = lambda completion: completion) -> Answer:
+    """The answer in a completion, dict or object; `change` has the dict first."""
+    body = to_json(result, change)
     dialect = dialects.get("openai_chat")
     fold = Fold(dialect.read_usage).add_all(dialect.decoder().reply(body))
-    return Answer(whole(fold, call.target), raw=body)
+    return Answer(whole(fold, target), raw=body)
 
 
-def _json(result: Any) -> bytes:
+def to_json(result: Any, change: Change = lambda completion: completion) -> bytes:
     try:
-        return msgspec.json.encode(plain(result))
+        return msgspec.json.encode(change(plain(result)))
     except (TypeError, ValueError, RecursionError) as error:
         raise MalformedResponseError(
             f"The completion cannot be written as JSON ({error}); return an OpenAI-shaped dict.",
@@ -72,7 +93,7 @@ def arguments(call: Call, deadline: float) -> dict[str, Any]:
         "model": target.model,
         "messages": msgspec.to_builtins(call.request.messages),
         "api_key": target.key,
-        "timeout": max(0.0, deadline - call.clock.monotonic()),
+        "timeout": max(0.0, deadline - call.now()),
         "headers": {name: value for name, value in target.headers.items() if name not in _KEY_HEADERS},
         **given,
     }
@@ -87,7 +108,7 @@ _KEY_HEADERS = frozenset(("authorization", "x-api-key", "x-goog-api-key", "api-k
 
 # --- objects to JSON --------------------------------------------------------------------------------------------
 
-_CHOICE = ("index", "finish_reason", "message", "logprobs")
+_CHOICE = ("index", "finish_reason", "message", "delta", "logprobs")
 _MESSAGE = (
     "role",
     "content",
@@ -105,6 +126,7 @@ _TOP = ("id", "object", "created", "model", "choices", "usage", "system_fingerpr
 _FIELDS: dict[str, tuple[str, ...]] = {
     "choices": _CHOICE,
     "message": _MESSAGE,
+    "delta": _MESSAGE,
     "usage": _USAGE,
     "prompt_tokens_details": _DETAILS,
     "completion_tokens_details": _DETAILS,
@@ -160,7 +182,10 @@ _CLASSES: dict[str, int | type[LLMError]] = {
     "ContextWindowExceededError": ContextLengthError,
     "ContentPolicyViolationError": ContentFilterError,
     "ContentFilterFinishReasonError": ContentFilterError,
+    "UnsupportedParamsError": UnsupportedFeatureError,
     "BudgetExceededError": QuotaExceededError,
+    "APIResponseValidationError": MalformedResponseError,
+    "PaymentRequiredError": 402,
     "APITimeoutError": 408,
     "Timeout": 408,
     "APIConnectionError": ConnectionError,
@@ -178,7 +203,7 @@ _CLASSES: dict[str, int | type[LLMError]] = {
 """The exception classes of litellm and the vendors' SDKs: the class they mean, or the status they stand for."""
 
 
-def classify(error: Exception, call: Call) -> LLMError:
+def classify(error: Exception, call: Asked) -> LLMError:
     """The class of a foreign exception: by its own class or the nearest above it, then by the status it carries;
     never by its text."""
     name = type(error).__name__
@@ -191,7 +216,8 @@ def classify(error: Exception, call: Call) -> LLMError:
     if not isinstance(status, int) or not 300 <= status <= 599:
         status = known if isinstance(known, int) else None
     if isinstance(known, type):
-        return known(f"{call.provider} refused the request ({name}: {error}).", status_code=status, code=name)
+        what = "failed" if known is MalformedResponseError else "refused the request"
+        return known(f"{call.provider} {what} ({name}: {error}).", status_code=status, code=name)
     if status is None:
         return GeneralError(f"{call.provider} failed ({name}: {error}).", code=name)
     return _by_status(error, status, call.clock.time())

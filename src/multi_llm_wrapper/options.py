@@ -15,7 +15,7 @@ import msgspec
 from . import checks
 from .checks import MAX_RETRIES, shown
 from .config import Timeouts
-from .errors import ValidationError
+from .errors import CLASSES, ValidationError
 from .secret import Secret
 from .types import (
     AssistantMessage,
@@ -53,8 +53,9 @@ class Options(TypedDict, total=False):
     timeouts: Timeouts | None
     max_retries: int | None
     fallbacks: list[str] | None
+    fallback_on: list[str] | None
     on_interrupt: Literal["error", "restart"] | None
-    hedge_after: float | None
+    hedge_after: float | Literal["auto"] | None
     cache: bool | Literal["refresh"] | None
     cache_ttl: float | None
     tags: dict[str, str] | None
@@ -308,18 +309,16 @@ def _texts(name: str, value: Any) -> dict[str, str]:
     return value
 
 
-def _headers(name: str, value: Any) -> dict[str, str]:
-    try:
-        return checks.headers(name, value)
-    except ValueError as error:
-        raise ValidationError(str(error), code="invalid_input", rejected_by="client") from None
+def _configured(check: checks.Check) -> Any:
+    """The check of a configuration, as a check of an option."""
 
+    def checked(name: str, value: Any) -> Any:
+        try:
+            return check(name, value)
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid_input", rejected_by="client") from None
 
-def _key(name: str, value: Any) -> Secret:
-    try:
-        return checks.key(name, value)
-    except ValueError as error:
-        raise ValidationError(str(error), code="invalid_input", rejected_by="client") from None
+    return checked
 
 
 def _object(name: str, value: Any) -> dict[str, Any]:
@@ -370,14 +369,15 @@ _CALL_OPTIONS: dict[str, Any] = {
     "timeouts": _timeouts,
     "max_retries": _whole(0, MAX_RETRIES),
     "fallbacks": _fallbacks,
+    "fallback_on": _configured(checks.some_of(CLASSES)),
     "on_interrupt": _on_interrupt,
-    "hedge_after": _seconds,
+    "hedge_after": _configured(checks.positive_or("auto")),
     "cache": _cache,
     "cache_ttl": _seconds,
     "tags": _texts,
-    "api_key": _key,
+    "api_key": _configured(checks.key),
     "extra_body": _object,
-    "extra_headers": _headers,
+    "extra_headers": _configured(checks.headers),
     "drop_unsupported": _flag,
     "raise_on_error": _flag,
     "keep_raw": _flag,

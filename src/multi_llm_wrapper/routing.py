@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 from msgspec import Struct
 
 from . import checks, dialects
-from .config import PROVIDER_CONFIGS, Changes, FromEnvironment, ProviderConfig, Timeouts, WrapperConfig, first_set
+from .config import (
+    PROVIDER_CONFIGS,
+    Changes,
+    Deployment,
+    FromEnvironment,
+    ProviderConfig,
+    Timeouts,
+    WrapperConfig,
+    first_set,
+)
 from .dialects.base import Dialect, Profile, Quirks
-from .errors import AuthError, UnsupportedFeatureError, ValidationError
+from .errors import AuthError, LLMError, UnsupportedFeatureError, ValidationError
 from .options import Options
+from .policies.gate import Gate
+from .policies.health import Health
 from .providers import ROWS, ProviderRow, profile_of
 from .secret import Secret
 from .version import __version__
@@ -45,10 +60,21 @@ class Target(Struct, frozen=True):
     key: Secret | None
     profile: Profile
     quirks: Quirks
+    refuses: frozenset[str]
+    """Settings that the model or the host answers with 400."""
     limits: Limits
     max_retries: int
+    health: Health
     proxy: str | None = None
     ca_file: str | None = None
+    weight: float = 1.0
+    gate: Gate | None = None
+    """Bounds how many requests are under way there, when `max_concurrency` is set."""
+
+    @property
+    def name(self) -> str:
+        """For sticky choices and for people; no two deployments of a group share it."""
+        return f"{self.provider}/{self.model} at {self.base_url}"
 
     def __repr__(self) -> str:
         """Without the headers: the key is in them."""
@@ -62,7 +88,8 @@ class Router:
     def __init__(self, config: WrapperConfig, environ: Mapping[str, str]) -> None:
         self._config = config
         self._environ = environ
-        self._targets: dict[str | None, Target] = {}
+        self._groups: dict[str | None, tuple[Target, ...]] = {}
+        self._health: dict[tuple[str, ...], Health] = {}
         self._changes = -1
 
     def configured(self) -> list[str]:
@@ -71,21 +98,54 @@ class Router:
         return names + [n for n, row in ROWS.items() if n not in names and first_set(self._environ, row.key_env)]
 
     def target(self, model: str | None, options: Options) -> Target:
-        """Raises `ValidationError` for a model that is nowhere, `AuthError` without a key."""
-        if self._changes != Changes.count or len(self._targets) > MAX_KEPT:
+        """Where `model` is asked; the first place, when it has several deployments."""
+        return self.group(model, options)[0]
+
+    def group(self, model: str | None, options: Options) -> tuple[Target, ...]:
+        """The deployments of `model`, one for a plain model name. Raises `ValidationError` for a model that is
+        nowhere, `AuthError` without a key."""
+        if self._changes != Changes.count or len(self._groups) > MAX_KEPT:
             self._start_anew()
         if options and not _CHANGE_TARGET.isdisjoint(options):
             return self._resolve(model, options)
         try:
-            return self._targets[model]
+            return self._groups[model]
         except KeyError:
-            target = self._targets[model] = self._resolve(model, options)
-            return target
+            group = self._groups[model] = self._resolve(model, options)
+            return group
         except TypeError:  # an unhashable model: `decide` says what is wrong with it
             return self._resolve(model, options)
 
+    def routes(self, model: str | None, options: Options) -> tuple[str | None, ...]:
+        """The model names to ask one after the other: `model`, then its fallbacks."""
+        fallbacks = options.get("fallbacks")
+        if fallbacks is None:
+            config = self._config
+            named = config.default_model if model is None else model
+            fallbacks = config.fallbacks.get(named, []) if config.fallbacks and isinstance(named, str) else []
+        return (model, *fallbacks)
+
+    def check(self) -> None:
+        """Every model name in the configuration is one that can be routed. Raises `ValueError` naming the field."""
+        for name, fallbacks in self._config.fallbacks.items():
+            for i, fallback in enumerate(fallbacks):
+                if fallback in self._config.deployments:
+                    continue
+                try:
+                    self.decide(fallback)
+                except LLMError as error:
+                    raise ValueError(f"WrapperConfig.fallbacks[{name!r}][{i}]: {error.message}") from None
+
+    def health(self, now: float) -> list[dict[str, Any]]:
+        """What is known of each deployment that was asked lately, or is configured."""
+        for name in self._config.deployments:
+            with suppress(LLMError):
+                self.group(name, {})
+        names = ("provider", "model", "base_url", "key")
+        return [dict(zip(names, place, strict=True)) | health.view(now) for place, health in self._health.items()]
+
     def _start_anew(self) -> None:
-        self._targets.clear()
+        self._groups.clear()
         self._changes = -1
         try:
             self._config.check()
@@ -93,29 +153,65 @@ class Router:
             raise ValidationError(str(error), code="invalid_config", rejected_by="client") from None
         self._changes = Changes.count
 
-    def _resolve(self, model: str | None, options: Options) -> Target:
+    def _resolve(self, model: str | None, options: Options) -> tuple[Target, ...]:
+        places = self._deployments(model)
+        if places:
+            return tuple(self._place(one.provider, one.model, options, one) for one in places)
         provider, name = self.decide(model)
+        return (self._place(provider, name, options),)
+
+    def _place(self, provider: str, name: str, options: Options, deployment: Deployment | None = None) -> Target:
         row = self._row(provider)
         given = self._config.provider(provider) or ProviderConfig()
+        if deployment is not None:
+            given = _of_deployment(given, deployment)
         headers = _headers(row, given, options.get("extra_headers"))
         key = self._key(row, given, options, headers)
         if key is not None:
             header, prefix = row.auth
             headers[header] = prefix + key.reveal()
+        base_url = _address(self._base_url(row, given), row, name, self._version(row, given))
+        profile = profile_of(name)
+        health = self._known_health((provider, name, base_url, _fingerprint(key)))
         return Target(
             provider=provider,
             model=name,
             dialect=dialects.get(row.dialect),
-            base_url=_address(self._base_url(row, given), row, name, self._version(row, given)),
+            base_url=base_url,
             headers=headers,
             key=key,
-            profile=profile_of(name),
+            profile=profile,
             quirks=row.quirks,
+            refuses=profile.refuses | row.quirks.refuses,
             limits=self._limits(given, options),
             max_retries=self._max_retries(given, options),
+            health=health,
             proxy=given.proxy,
             ca_file=given.ca_file,
+            weight=deployment.weight if deployment is not None else 1.0,
+            gate=health.gate_for(self._config.max_concurrency),
         )
+
+    def _known_health(self, place: tuple[str, str, str, str]) -> Health:
+        """The same record for the same place, however its target is resolved; the oldest idle one makes room."""
+        health = self._health.get(place)
+        if health is None:
+            if len(self._health) >= MAX_KEPT:
+                idle = next((known for known, record in self._health.items() if not record.busy), None)
+                if idle is not None:
+                    del self._health[idle]
+            health = self._health[place] = Health()
+        return health
+
+    def named(self, model: str | None) -> tuple[str, str]:
+        """(provider, model name there) of the first place where `model` is asked, whether it can be asked or not."""
+        places = self._deployments(model)
+        return (places[0].provider, places[0].model) if places else self.decide(model)
+
+    def _deployments(self, model: str | None) -> list[Deployment]:
+        config = self._config
+        named = config.default_model if model is None else model
+        return config.deployments.get(named, []) if config.deployments and isinstance(named, str) else []
 
     def decide(self, model: str | None) -> tuple[str, str]:
         """(provider, model name there)."""
@@ -269,6 +365,18 @@ def _address(base: str, row: ProviderRow, model: str, version: str | None) -> st
         behind = row.deployments.format(model=quote(model, safe=""), version=quote(version or "", safe=""))
         return base.removesuffix(behind[: behind.index("/", 1)]) + behind
     return base
+
+
+def _of_deployment(given: ProviderConfig, deployment: Deployment) -> ProviderConfig:
+    """The provider's configuration with what the deployment says otherwise."""
+    return replace(
+        given, api_key=deployment.api_key or given.api_key, base_url=deployment.base_url or given.base_url
+    )
+
+
+def _fingerprint(key: Secret | None) -> str:
+    """Tells keys apart without telling them."""
+    return hashlib.blake2b(key.reveal().encode(), digest_size=4).hexdigest() if key is not None else ""
 
 
 def _headers(row: ProviderRow, given: ProviderConfig, extra: Mapping[str, str] | None) -> dict[str, str]:

@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Awaitable
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from . import foreign, response
-from .attempt import Answer, LiveStream, whole
+from . import response
+from .attempt import whole
 from .call import Call, unexpected
 from .errors import IncompleteStreamError, LLMError
-from .fold import Fold, events_of
 from .options import Options, Prompt
 from .response import Chunk, Facts, Response, usage_dict
-from .types import Event, RateLimit, ReasoningDelta, Reply, TextDelta, ToolCallDelta
+from .sources import Source, start
+from .types import Event, ReasoningDelta, Reply, TextDelta, ToolCallDelta
 
 if TYPE_CHECKING:
     from .wrapper import LLMWrapper
@@ -31,23 +31,6 @@ T = TypeVar("T")
 class _ClosedError(BaseException):
     """Another task closed the stream while this one waited for something. No `Exception`, so that nobody takes it for
     a failure of the attempt."""
-
-
-class Source(Protocol):
-    """Where the events of one attempt come from: the network, or an answer that is already there."""
-
-    fold: Fold
-    request_id: str | None
-    rate_limit: RateLimit | None
-
-    async def next(self) -> list[Event] | None: ...
-
-    def received(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-    @property
-    def raw(self) -> bytes | None: ...
 
 
 class ResponseStream:
@@ -62,9 +45,11 @@ class ResponseStream:
         self._arguments = (prompt, model, options)
         self._call: Call | None = None
         self._source: Source | None = None
-        self._began = 0.0
+        self._ready: list[Event] | None = None  # the source's first events, where they were waited for
         self._chunks: deque[Chunk] = deque()
         self._first_token: float | None = None
+        self._delivered = False  # the caller has seen content of the present attempt
+        self._called_tool = False
         self._response: Response | None = None
         self._raises: LLMError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -132,18 +117,19 @@ class ResponseStream:
         """One step: until there are chunks, or the stream has ended, or a failed attempt is to be repeated."""
         call = self._call or self._begin()
         try:
-            if self._source is None:
+            source = self._source
+            if source is None:
                 if not call.budgeted:
                     call.prepare()
-                self._began = call.begin_attempt()
-                self._source = await self._wait(self._open(call))
-            events = await self._source.next()
+                source, self._ready = await self._wait(start(call, hedged=self._first_token is None))
+                self._source = source
+            events, self._ready = self._ready or await source.next(), None
             if self._response is not None:
                 return  # closed in the meantime
             if events is None:
-                self._succeed(call, self._source)
+                self._succeed(call, source)
             else:
-                self._deliver(call, self._source, events)
+                self._deliver(call, source, events)
         except LLMError as error:
             await self._recover(call, error)
         except Exception as error:
@@ -153,18 +139,6 @@ class ResponseStream:
         self._loop = asyncio.get_running_loop()
         self._call = self._wrapper.new_call(*self._arguments, stream=True)
         return self._call
-
-    async def _open(self, call: Call) -> Source:
-        deadline = call.attempt_deadline()
-        if self._wrapper.completion is not None:
-            return Replay(await foreign.answer(self._wrapper.completion, call, deadline), call)
-        live = LiveStream(call.target, call.limits, call.clock, keep_raw=bool(call.options.get("keep_raw")))
-        try:
-            await live.open(self._wrapper.transport, call.wire, deadline)
-        except BaseException:
-            live.abort()
-            raise
-        return live
 
     async def _wait(self, work: Awaitable[T]) -> T:
         """Waits for what `_close` in another task has to end."""
@@ -189,22 +163,29 @@ class ResponseStream:
                 add(Chunk(type="reasoning", reasoning=event.text, provider=provider, model=model))
             elif isinstance(event, ToolCallDelta):
                 add(_tool_chunk(event, provider, model))
-        if self._chunks and self._first_token is None:
-            self._first_token = call.clock.monotonic() - call.started
+                self._called_tool = True
+        if self._chunks and not self._delivered:
+            self._delivered = True
             source.received()
+            if self._first_token is None:
+                self._first_token = call.now() - call.started
 
     async def _recover(self, call: Call, error: LLMError) -> None:
-        """Another attempt when the caller has seen nothing yet and the budget allows it, else the error."""
+        """Another attempt, unseen when the caller has seen nothing yet, announced when it wants that; else the error."""
         if self._response is not None:
             return  # closed in the meantime: what it broke is no failure
         if not call.budgeted:
             self._fail(call, error)
             return
-        wait = call.after_failure(error, self._began, may_retry=self._first_token is None)
+        restart = self._delivered and call.restarts and not self._called_tool
+        wait = call.after_failure(error, may_retry=restart or not self._delivered, restart=restart)
         if wait is None:
             self._fail(call, error)
             return
         self._drop_source()
+        if restart:
+            self._delivered = False
+            self._chunks.append(Chunk(type="restart", provider=call.provider, model=call.model))
         await self._wait(call.sleep(wait))
 
     # --- ends ---------------------------------------------------------------------------------------------------
@@ -212,7 +193,8 @@ class ResponseStream:
     def _succeed(self, call: Call, source: Source) -> None:
         reply = whole(source.fold, call.target)
         self._source = None
-        call.note(None, self._began, None)
+        first = self._first_token
+        call.ended(call.leg, None, took=None if first is None else call.started + first - call.leg.began)
         self._response = call.succeeded(
             reply, source.request_id, source.rate_limit, first_token=self._first_token, raw=source.raw
         )
@@ -244,8 +226,8 @@ class ResponseStream:
             Chunk(
                 type="error",
                 status="error",
-                error=error.message,
-                error_type=error.error_type,
+                error=self._response["error"],
+                error_type=self._response["error_type"],
                 provider=self._response["provider"],
                 model=self._response["model"],
             )
@@ -260,7 +242,7 @@ class ResponseStream:
         error = IncompleteStreamError("The stream was closed before the answer was complete.", code="closed")
         if call is not None and call.budgeted:
             reply = source.fold.reply() if source is not None else None
-            self._response = call.abandoned(error, self._began, reply, self._first_token)
+            self._response = call.abandoned(error, reply, self._first_token)
         else:
             self._response = response.failure(error, Facts(None, None, self._wrapper.clock.time(), 0.0))
         self._chunks.clear()
@@ -271,31 +253,6 @@ class ResponseStream:
         if self._source is not None:
             self._source.abort()
             self._source = None
-
-
-class Replay:
-    """An answer that is already there, as the source of a stream."""
-
-    def __init__(self, answer: Answer, call: Call) -> None:
-        self.fold = Fold(call.target.dialect.read_usage)
-        self.request_id = answer.request_id
-        self.rate_limit = answer.rate_limit
-        self.raw = answer.raw
-        self._reply: Reply | None = answer.reply
-
-    async def next(self) -> list[Event] | None:
-        reply, self._reply = self._reply, None
-        if reply is None:
-            return None
-        events = events_of(reply)
-        self.fold.add_all(events)
-        return events
-
-    def received(self) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass
 
 
 def _tool_chunk(event: ToolCallDelta, provider: str | None, model: str | None) -> Chunk:
@@ -310,4 +267,4 @@ def _tool_chunk(event: ToolCallDelta, provider: str | None, model: str | None) -
     )
 
 
-__all__ = ["Replay", "ResponseStream", "Source"]
+__all__ = ["ResponseStream"]

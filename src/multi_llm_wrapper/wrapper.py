@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack, overload
 
@@ -14,6 +15,7 @@ from .config import PROVIDER_CONFIGS, ProviderConfig, WrapperConfig
 from .errors import LLMError
 from .metering.counts import Counts
 from .options import Options, Prompt, check_names
+from .policies.hedges import Bucket
 from .response import Response
 from .routing import Router
 from .stream import ResponseStream
@@ -48,7 +50,10 @@ class LLMWrapper:
         self.config = _wrapper_config(config)
         self.clock: Clock = clock or SystemClock()
         self.router = Router(self.config, dict(os.environ))
+        self.router.check()
         self.counts = Counts()
+        self.hedges = Bucket()
+        self.random = random.Random()  # spreads load, keeps no secret
         self._cache = Cache(self.config, self.clock)
         self._transport = transport
 
@@ -100,6 +105,11 @@ class LLMWrapper:
     def get_average_response_time(self, provider: str) -> float:
         """The mean time of the calls that asked this provider, in seconds; 0.0 when there were none."""
         return self.counts.average_seconds(provider)
+
+    def deployments(self) -> list[dict[str, Any]]:
+        """The health of each place that was asked lately or is configured: `provider`, `model`, `base_url`, `key` (a
+        fingerprint), `available`, `circuit`, `out_seconds`, `out_reason`, `busy`, `attempts`, `failures`, `latency`."""
+        return self.router.health(self.clock.monotonic())
 
     async def __aenter__(self) -> Self:
         return self

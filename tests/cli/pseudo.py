@@ -66,6 +66,17 @@ class Terminal:
             pass
         return self.process.wait(max(0.1, end - time.monotonic()))
 
+    def leave(self) -> int:
+        """Ctrl-C at a prompt; the exit status. Python's readline misses a signal that comes between the prompt and the
+        wait for a key, which a person is too slow for, so it may take another."""
+        for _ in range(5):
+            self.interrupt()
+            try:
+                return self.wait(3.0)
+            except subprocess.TimeoutExpired:
+                continue
+        raise AssertionError(f"Ctrl-C did not end it; the screen:\n{self.screen.text}")
+
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -32,7 +33,7 @@ def test_help_lists_the_commands_without_loading_the_library(invoke: Invoke) -> 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     listed = [line.split()[0] for line in invoke("--help").stdout.partition("Commands:\n")[2].splitlines()]
-    assert ["demo", "ask", "chat", "models", "sim", "completion"] == listed
+    assert ["demo", "ask", "chat", "models", "sim", "faults", "completion"] == listed
     assert done.stdout.endswith("\n[]\n")
 
 
@@ -102,7 +103,12 @@ def test_completion_prints_what_the_shell_has_to_read(invoke: Invoke, shell: str
 
 def test_a_completing_shell_gets_commands_and_options() -> None:
     """What the script of `completion` asks for."""
-    asked = {"_MULTI_LLM_COMPLETE": "bash_complete", "COMP_WORDS": "multi-llm ask --com", "COMP_CWORD": "2"}
+    asked = {
+        **os.environ,
+        "_MULTI_LLM_COMPLETE": "bash_complete",
+        "COMP_WORDS": "multi-llm ask --com",
+        "COMP_CWORD": "2",
+    }
     done = subprocess.run(COMMAND, env=asked, capture_output=True, text=True, check=True)
 
     assert "plain,--compare\n" == done.stdout

@@ -78,6 +78,16 @@ def test_rows_share_the_height() -> None:
     assert [True, False] == [f"model-{i}" in shown[0] and f"model-{2}" in shown[10] for i in (1, 2)]
 
 
+def test_a_terminal_made_too_small_shows_the_lowest_panels() -> None:
+    """A frame is never higher than the terminal."""
+    panels = Panels([lane_with("x\n" * 50, f"model-{i}") for i in range(3)])
+
+    shown = picture(panels, 8, 40)
+
+    assert 8 == len(shown)
+    assert " model-2 " in shown[3]
+
+
 @pytest.mark.parametrize(
     ("columns", "rows", "count", "fits"),
     [

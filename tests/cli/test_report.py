@@ -74,6 +74,15 @@ def test_a_missing_key_of_a_host_that_is_not_known_is_told_as_it_is() -> None:
     assert "Set it." == report.explain(failed("Set it.", "auth_error", "my-host", code="missing_key"))
 
 
+def test_a_traceback_in_the_log_is_shown_by_verbose() -> None:
+    """Nobody sees a log on a command line."""
+    response = failed("Something went wrong (KeyError); the log has the traceback. Please report it.", "general_error")
+
+    assert "Something went wrong (KeyError); --verbose shows the traceback. Please report it." == report.explain(
+        response
+    )
+
+
 def test_an_error_is_one_line() -> None:
     """Whatever the provider wrote into its message."""
     assert "Error: gpt-4o: a b [2J" == report.error_line(failed("a\n b\x1b \x1b[2J"), "gpt-4o")

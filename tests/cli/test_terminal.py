@@ -101,9 +101,8 @@ def test_a_chat_keeps_an_interrupted_answer(open_terminal: Open, at_simulator: S
     terminal.wait_for(r"> And how\?\n[^>]+\n\n>")
     terminal.keys("/save talk.json\r")
     terminal.wait_for(r"Saved 4 messages to talk\.json\.\n\n>")
-    terminal.interrupt()
 
-    assert 0 == terminal.wait()
+    assert 0 == terminal.leave()
     kept = json.loads((tmp_path / "talk.json").read_text())
     assert kept[1]["content"].endswith(" [interrupted]")
     assert kept[:3] == at_simulator.journal[-1].json["messages"]

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from multi_llm_wrapper.errors import ConnectionError, LimitExceededError
-from multi_llm_wrapper.simulator import Brain, Plan, Step
+from multi_llm_wrapper.simulator import Brain, Limits, Plan, Step
 from tests.simulator.support import DIALECTS, KEYS, Shell, ask, body_of, decode, read, run
 
 SHELLS = ("http", "memory")
@@ -273,5 +273,77 @@ def test_fifty_streams_at_once_do_not_mix(kind: str) -> None:
 
         for number, body in enumerate(bodies):
             assert body_of(Brain(), ask("openai_chat", f"question number {number}", stream=True)) == body
+
+    run(main())
+
+
+# --- content, timing, limits: the same through both ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_scripted_answer_arrives_whole(kind: str, dialect: str, stream: bool) -> None:
+    """Text, call and headers, in the order of the script."""
+
+    async def main() -> None:
+        async with Shell(kind) as shell:
+            shell.brain.script(["First.", {"text": "Second.", "headers": {"X-Served-By": "b"}}], times=2)
+            first = await shell.send(ask(dialect, stream=stream))
+            body = await read(first)
+            second = await shell.send(ask(dialect, stream=stream))
+            other = await read(second)
+
+        assert "First." == decode(dialect, body, stream=stream).content
+        assert "Second." == decode(dialect, other, stream=stream).content
+        assert "b" == second.headers["x-served-by"]
+
+    run(main())
+
+
+def test_random_waits_pass_before_the_pieces(kind: str) -> None:
+    """The stream takes as long as its plan says, no less."""
+
+    async def main() -> None:
+        timing = "first=20/40 gap=2/6"
+        planned = Brain(timing=timing).handle(ask("openai_chat", stream=True, max_tokens=20).sim())
+        wanted = sum(step.delay for step in planned.steps)
+        async with Shell(kind, Brain(timing=timing)) as shell:
+            loop = asyncio.get_running_loop()
+            start = loop.time()
+            await read(await shell.send(ask("openai_chat", stream=True, max_tokens=20)))
+            took = loop.time() - start
+
+        assert wanted > 0.03
+        assert took >= wanted - 1e-3
+
+    run(main())
+
+
+def test_a_rate_limit_is_a_429_with_its_headers(kind: str) -> None:
+    """Whatever the shell."""
+
+    async def main() -> None:
+        async with Shell(kind, Brain(limits=Limits(requests_per_minute=1))) as shell:
+            first = await shell.send(ask("anthropic_messages"))
+            await read(first)
+            second = await shell.send(ask("anthropic_messages"))
+            error = json.loads(await read(second))["error"]
+
+        assert (200, 429) == (first.status, second.status)
+        assert ("0", "rate_limit_error") == (first.headers["anthropic-ratelimit-requests-remaining"], error["type"])
+        assert 0 < float(second.headers["retry-after"]) <= 60
+
+    run(main())
+
+
+def test_the_admin_endpoints_are_there(kind: str) -> None:
+    """Without a key, and in no journal."""
+
+    async def main() -> None:
+        async with Shell(kind) as shell:
+            reply = await shell.get("/_sim/timing", {})
+            report = json.loads(await read(reply))
+
+        assert (200, 0, 0) == (reply.status, report["sends"], len(shell.brain.journal))
 
     run(main())

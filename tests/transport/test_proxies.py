@@ -104,6 +104,7 @@ def test_what_only_looks_like_loopback_is_proxied(host: str) -> None:
         (".", "api.example.com", 443, False),
         # lists
         ("a.org,example.com", "api.example.com", 443, True),
+        ("example.com,a.org", "api.example.com", 443, True),
         (" a.org , example.com ", "example.com", 443, True),
         ("a.org example.com", "example.com", 443, True),
         (",,", "example.com", 443, False),

@@ -2,13 +2,13 @@
 
 import asyncio
 import gc
-import subprocess
 import sys
 import textwrap
 import threading
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
+from subprocess import PIPE
 
 import aiohttp
 import pytest
@@ -260,8 +260,7 @@ async def run(end: str, *arguments: str) -> tuple[str, str, int | None]:
     """What a program says that ends so, and its exit status: warnings are errors, asyncio is in debug mode."""
     script = textwrap.dedent(USE) + textwrap.dedent(ENDS[end])
     command = (sys.executable, "-W", "error", "-X", "dev", "-c", script, *arguments)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    program = await asyncio.create_subprocess_exec(*command, **pipes, cwd=REPOSITORY)
+    program = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, cwd=REPOSITORY)
     out, err = await program.communicate()
     return out.decode(), err.decode(), program.returncode
 

@@ -28,7 +28,7 @@ class Reader(Protocol):
 
 
 Reading = dict[str, Any]
-"""`text`, `calls` as [name, arguments], `usage` by the names of `USAGE` (None = not there), as the client gives them."""
+"""As the client gives them: `text`, `calls` as [name, arguments], `usage` by the names of `USAGE`, None = not there."""
 
 USAGE = ("input", "output", "total", "cache_read", "cache_write", "reasoning")
 

@@ -54,7 +54,9 @@ class Reader:
 
     async def read(self, dialect: str, model: str, prompt: str, stream: bool) -> Reading:
         lm, request = self._clients.get(dialect) or self._open(dialect), _asked(model, prompt)
-        answer: Response = await (amaterialize_response(lm.stream(request), request) if stream else lm.complete(request))
+        answer: Response = await (
+            amaterialize_response(lm.stream(request), request) if stream else lm.complete(request)
+        )
         given = answer.usage
         return {
             "text": "".join(part.text for part in answer.message.parts_of(TextPart)),

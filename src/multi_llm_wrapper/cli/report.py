@@ -100,7 +100,7 @@ def explain(response: Response) -> str:
         row = ROWS.get(response.provider or "")
         if row is not None and row.key_env:
             return f"there is no API key for {row.name}; set {' or '.join(row.key_env)} (see: multi-llm models)"
-    return one_line(str(response.error))
+    return one_line(str(response.error)).replace("the log has the traceback", "--verbose shows the traceback")
 
 
 def note(response: Response) -> str | None:

@@ -6,7 +6,8 @@ import asyncio
 import ipaddress
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +24,8 @@ VARIABLES = {
     "groq": "GROQ_BASE_URL",
 }
 _MILLISECONDS = click.FloatRange(min=0)
+_COUNT = click.IntRange(min=1)
+_FILE = click.Path(path_type=Path)
 
 
 @click.command("sim", short_help="Serve simulated providers over HTTP.")
@@ -31,21 +34,69 @@ _MILLISECONDS = click.FloatRange(min=0)
 @click.option("--seed", type=int, default=0, metavar="N", help="Another number, other answers.")
 @click.option("--pace", type=_MILLISECONDS, default=0.0, metavar="MS", help="Milliseconds that each token takes.")
 @click.option("--first-token", type=_MILLISECONDS, default=0.0, metavar="MS", help="Milliseconds before the first.")
-def command(port: int, host: str, seed: int, pace: float, first_token: float) -> None:
+@click.option("--timing", metavar="TIMING", help="A preset, or `first=300/900 gap=20/60` (ms, median/p99).")
+@click.option("--mode", type=click.Choice(("prose", "echo", "lorem")), default="prose", help="What is said.")
+@click.option("--scenario", type=_FILE, metavar="FILE", help="Scripted answers and settings, TOML or JSON.")
+@click.option("--replay", type=_FILE, metavar="FILE", help="Recorded exchanges to serve again (JSON lines).")
+@click.option("--rpm", type=_COUNT, metavar="N", help="Requests a minute that each key may send.")
+@click.option("--tpm", type=_COUNT, metavar="N", help="Tokens a minute that each key may use.")
+@click.option("--windows", is_flag=True, help="Refuse what is longer than the model's context window.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes, each with its own journal."
+)
+def command(port: int, host: str, workers: int, **options: Any) -> None:
     """Serve simulated providers until interrupted: OpenAI, Anthropic and Gemini on one port, over HTTP."""
-    from ..simulator import Brain
+    brain = _brain(**options)
+    if workers == 1:
+        asyncio.run(_serve(brain, host, port))
+        return
+    from . import workers as others
 
-    asyncio.run(_serve(Brain(seed=seed, pace=pace / 1000, first_token=first_token / 1000), host, port))
+    try:
+        with others.reserved(host, port) as taken, others.running(workers - 1, brain, host, taken):
+            asyncio.run(_serve(brain, host, taken, shared=True))
+    except OSError as error:
+        raise Problem(_refused(host, port, error), BAD_INPUT) from None
 
 
-async def _serve(brain: Brain, host: str, port: int) -> None:
+def _brain(
+    seed: int,
+    pace: float,
+    first_token: float,
+    timing: str | None,
+    mode: Any,
+    scenario: Path | None,
+    replay: Path | None,
+    rpm: int | None,
+    tpm: int | None,
+    windows: bool,
+) -> Brain:
+    from ..simulator import Brain, Limits, Timing
+
+    try:
+        return Brain(
+            seed=seed,
+            pace=pace / 1000,
+            first_token=first_token / 1000,
+            timing=None if timing is None else Timing.of(timing),
+            mode=mode,
+            limits=Limits(requests_per_minute=rpm, tokens_per_minute=tpm) if rpm or tpm else None,
+            context_windows=windows,
+            scenario=scenario,
+            recordings=replay,
+        )
+    except ValueError as error:  # a ScenarioError is one; both say what to do
+        raise Problem(str(error).rstrip("."), BAD_INPUT) from None
+
+
+async def _serve(brain: Brain, host: str, port: int, *, shared: bool = False) -> None:
     from ..simulator import SimulatorServer
     from . import terminal
 
-    ended = _on_signal()
+    ended = on_signal()
     server = SimulatorServer(brain)
     try:
-        await server.start(host, port)
+        await server.start(host, port, shared=shared)
     except OSError as error:
         raise Problem(_refused(host, port, error), BAD_INPUT) from None
     async with server:
@@ -57,7 +108,7 @@ async def _serve(brain: Brain, host: str, port: int) -> None:
         await ended.wait()
 
 
-def _on_signal() -> asyncio.Event:
+def on_signal() -> asyncio.Event:
     """Set by Ctrl-C and SIGTERM, which are how a server ends; no failure."""
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -76,6 +127,8 @@ def _welcome(server: SimulatorServer) -> str:
             f"Simulated providers at {origin}; any key will do.",
             "",
             *lines,
+            "",
+            f"  to watch it: {origin}/_sim/",
             "",
             "In another terminal:",
             "",

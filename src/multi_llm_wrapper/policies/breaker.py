@@ -44,9 +44,11 @@ class Breaker:
             return
         slot = self._turn(now)
         self._total[slot] += 1
-        self._failed[slot] += not ok
+        if ok:
+            return
+        self._failed[slot] += 1
         total, failed = sum(self._total), sum(self._failed)
-        if not ok and total >= MIN_ATTEMPTS and failed >= total * FAILURE_SHARE:
+        if total >= MIN_ATTEMPTS and failed >= total * FAILURE_SHARE:
             self.opened = now
             self._next_probe = now + PROBE_EVERY
 

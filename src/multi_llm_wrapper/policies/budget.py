@@ -7,6 +7,7 @@ for, or a back-off with full jitter; a wait that does not fit what is left of th
 from __future__ import annotations
 
 import random
+from typing import NamedTuple
 
 from ..errors import LLMError
 
@@ -18,30 +19,51 @@ STALE = "stale_connection"
 """Error code of a pooled connection that had died while idle: nothing was asked, so it costs no retry."""
 
 
+class Step(NamedTuple):
+    """What follows a failure: after `wait` seconds another attempt, on the next route when `move`."""
+
+    wait: float
+    move: bool = False
+
+
 class Budget:
-    """Attempts and time of one call. `deadline` is in seconds of the call's monotonic clock."""
+    """Attempts and time of one call. `deadline` is in seconds of the call's monotonic clock. Of the attempts one is
+    kept for each route that was not tried yet."""
 
-    __slots__ = ("_random", "_stale", "attempts", "deadline", "max_attempts")
+    __slots__ = ("_random", "_stale", "attempts", "deadline", "max_attempts", "untried")
 
-    def __init__(self, max_retries: int, deadline: float, rng: random.Random | None = None) -> None:
-        self.max_attempts = 1 + max_retries
+    def __init__(self, max_retries: int, deadline: float, rng: random.Random | None = None, *, routes: int = 1) -> None:
+        self.max_attempts = max_retries + routes
         self.deadline = deadline
         self.attempts = 0
+        self.untried = routes - 1
         self._stale = False
         self._random = rng or random
 
-    def wait_after(self, error: LLMError, now: float) -> float | None:
-        """Seconds to wait before the next attempt; None when there is none."""
+    def after(self, error: LLMError, now: float, *, another: bool = False, stay: bool = True) -> Step | None:
+        """What follows `error`; None when nothing does. `another`: there is a route that may mend it; `stay`: its own
+        route can be asked again. A silent provider is not asked twice when another route exists."""
         if error.code == STALE and not self._stale and now < self.deadline:
             self._stale = True
             self.max_attempts += 1
-            return 0.0
-        if not error.retryable or self.attempts >= self.max_attempts:
+            return Step(0.0)
+        if stay and error.retryable and not (another and error.error_type == "timeout"):
+            wait = self._wait(error, now)
+            if wait is not None:
+                return Step(wait)
+        if another and self.attempts < self.max_attempts and now < self.deadline:
+            return Step(0.0, move=True)
+        return None
+
+    def moved(self, routes: int = 1) -> None:
+        """So many routes further: they are no longer untried."""
+        self.untried = max(0, self.untried - routes)
+
+    def _wait(self, error: LLMError, now: float) -> float | None:
+        if self.attempts + self.untried >= self.max_attempts:
             return None
         wait = self._backoff() if error.retry_after is None else max(0.0, error.retry_after)  # NaN becomes 0 too
-        if wait > MAX_WAIT or now + wait >= self.deadline:
-            return None
-        return wait
+        return None if wait > MAX_WAIT or now + wait >= self.deadline else wait
 
     def _backoff(self) -> float:
         ceiling = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self.attempts - 1, 10))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import LLMError
 from .breaker import Breaker
+from .gate import Gate
 from .moves import BREAKS, out_seconds
 
 _HALF_LIFE = 30.0
@@ -16,7 +17,7 @@ _HALF_LIFE = 30.0
 class Health:
     """Kept by the wrapper for each deployment; times are of the wrapper's monotonic clock."""
 
-    __slots__ = ("_latency", "_latency_at", "attempts", "breaker", "busy", "failures", "out_reason", "out_until")
+    __slots__ = ("_latency", "_latency_at", "attempts", "breaker", "busy", "failures", "gate", "out_reason", "out_until")
 
     def __init__(self) -> None:
         self.breaker = Breaker()
@@ -25,8 +26,19 @@ class Health:
         self.failures = 0
         self.out_until = 0.0
         self.out_reason: str | None = None
+        self.gate: Gate | None = None
         self._latency: float | None = None
         self._latency_at = 0.0
+
+    def gate_for(self, limit: int | None) -> Gate | None:
+        """The gate of this deployment with the limit that is configured now; None for no limit."""
+        if limit is None:
+            self.gate = None
+        elif self.gate is None:
+            self.gate = Gate(limit)
+        else:
+            self.gate.limit = limit
+        return self.gate
 
     def available(self, now: float) -> bool:
         return now >= self.out_until and self.breaker.allows(now)

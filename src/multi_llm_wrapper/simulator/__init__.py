@@ -19,11 +19,23 @@ if TYPE_CHECKING:
     from .http import SimulatorServer
     from .journal import Journal, JournalEntry
     from .memory import MemoryTransport
+    from .meter import TimingReport
     from .plan import Plan, SimRequest, Step, whole
+    from .scenario import Answer, Limits, Scenario, When
+    from .scenario_file import ScenarioError
     from .scripts import Override
     from .thread import Simulator
+    from .timing import Timing, Wait
 
 _HOMES = {
+    "TimingReport": "meter",
+    "Wait": "timing",
+    "Timing": "timing",
+    "ScenarioError": "scenario_file",
+    "When": "scenario",
+    "Scenario": "scenario",
+    "Limits": "scenario",
+    "Answer": "scenario",
     "Brain": "brain",
     "Journal": "journal",
     "JournalEntry": "journal",
@@ -38,16 +50,24 @@ _HOMES = {
 }
 
 __all__ = [
+    "Answer",
     "Brain",
     "Journal",
     "JournalEntry",
+    "Limits",
     "MemoryTransport",
     "Override",
     "Plan",
+    "Scenario",
+    "ScenarioError",
     "SimRequest",
     "Simulator",
     "SimulatorServer",
     "Step",
+    "Timing",
+    "TimingReport",
+    "Wait",
+    "When",
     "whole",
 ]
 

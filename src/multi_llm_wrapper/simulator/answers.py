@@ -61,7 +61,7 @@ class Draft(Struct):
         return len(self.reasoning) + len(self.text) + self.call_tokens
 
 
-def draft(request: ChatRequest, seed: int, call_prefix: str = "call_") -> Draft:
+def draft(request: ChatRequest, seed: int, call_prefix: str = "call_", mode: str = "prose") -> Draft:
     """What the model answers; without a prefix its calls have no ids. Raises `ValidationError` for what no model
     could do: a tool that was not offered, a schema that nothing satisfies."""
     dice = Dice(seed, request.seed or 0, request.model, *map(_key, request.messages))
@@ -76,7 +76,7 @@ def draft(request: ChatRequest, seed: int, call_prefix: str = "call_") -> Draft:
         made.call_tokens = sum(tokens.count(call.name) + tokens.count(call.arguments) for call in made.calls)
         made.finish = "tool_calls"
     else:
-        made.text = _text(request, dice)
+        made.text = _text(request, dice, mode)
     return _cut(made, request)
 
 
@@ -125,13 +125,18 @@ def _key(message: Message) -> str:
     return tokens.text_of(message)
 
 
-def _text(request: ChatRequest, dice: Dice) -> list[str]:
+def _text(request: ChatRequest, dice: Dice, mode: str) -> list[str]:
     results = _tool_results(request)
     wanted = request.response_format
     if wanted is not None and wanted.schema not in _ANY_OBJECT:
         return tokens.split(_json(wanted.schema, dice, "response_format"))
     question, model = _question(request), request.model
-    sentences = prose.about_results(results, dice) if results else prose.answer(question, model, dice)
+    if mode == "echo":
+        sentences = [question]
+    elif mode == "lorem":
+        sentences = prose.lorem(dice)
+    else:
+        sentences = prose.about_results(results, dice) if results else prose.answer(question, model, dice)
     if wanted is not None:
         return tokens.split(msgspec.json.encode({"answer": "".join(sentences)}).decode())
     return tokens.split_sentences(sentences)

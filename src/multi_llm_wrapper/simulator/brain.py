@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, overload
 
 from msgspec import structs
 
 from .. import dialects
 from ..dialects import shape
 from ..dialects.base import Dialect, Encoder
-from ..errors import LLMError
+from ..errors import LLMError, ValidationError
 from ..types import ChatRequest, Reply
-from . import answers, models, refusals, routes
+from . import admin, answers, content, models, refusals, replay, routes
 from .answers import Draft
 from .dice import Dice
+from .faults import HEADER, Desk, Planned, Scene, Spec, make
 from .journal import Journal, JournalEntry
+from .meter import Meter, TimingReport
 from .native import signed_turn
 from .plan import Plan, SimRequest, Step, whole
 from .routes import Route
+from .scenario import Answer, Limits, Mode, Scripted, When, rule_of
 from .scripts import Make, Match, Override, Scripts
+from .stage import Scenarios, Stage
+from .timing import Pacer, Timing, Timings, Wait
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 CREATED = 1_767_225_600
@@ -41,7 +48,12 @@ class Brain:
 
     `seed` decides what is said. `pace` is the time between two pieces of a stream and `first_token` the time before
     the first, in seconds; an answer in one piece takes as long as its stream would have taken. Bodies of more than
-    `max_body` bytes are refused. `clock` gives unix seconds and serves for the journal alone.
+    `max_body` bytes are refused. `clock` gives unix seconds, for the journal and the rate limits.
+
+    `timing` stands in for both with random waits (see `timing.Timing`). `mode` is what is said when nothing is
+    scripted. `limits` are those of each key, `context_windows` the models' (True: the known ones; or by name), both off
+    by default. `scenario` is a file or the same structure, `recordings` a file of exchanges that are served again.
+    Raises `ScenarioError` for what is wrong with these two.
     """
 
     def __init__(
@@ -52,7 +64,22 @@ class Brain:
         first_token: float = 0.0,
         max_body: int = MAX_BODY_BYTES,
         clock: Callable[[], float] = time.time,
+        mode: Mode = "prose",
+        timing: Timings | None = None,
+        limits: Limits | None = None,
+        context_windows: bool | Mapping[str, int] = False,
+        scenario: Scenarios | None = None,
+        recordings: replay.Recordings | Path | str | None = None,
     ) -> None:
+        self.stage = Stage(
+            mode=mode,
+            timing=timing,
+            limits=limits,
+            context_windows=context_windows,
+            scenario=scenario,
+            recordings=recordings,
+        )
+        self.meter = Meter()
         self.seed = seed
         self.pace = pace
         self.first_token = first_token
@@ -61,9 +88,13 @@ class Brain:
         self._clock = clock
         self._initial = (seed, pace, first_token)
         self._scripts = Scripts()
+        self._faults = Desk()
+        self._restage()
 
     def handle(self, request: SimRequest) -> Plan:
-        """The reply to a request; both are in the journal."""
+        """The reply to a request; both are in the journal, unless it was to `/_sim/`."""
+        if request.path.startswith(admin.PREFIX):
+            return admin.handle(self, request)
         return self._journaled(request, self._reply)
 
     def too_large(self, head: SimRequest) -> Plan:
@@ -73,6 +104,12 @@ class Brain:
             return self._refuse(refusals.too_large(self.max_body), entry)
 
         return self._journaled(head, refuse)
+
+    def lost(self, request: SimRequest) -> None:
+        """A request that came on a connection that was closed already: it is in the journal, without a reply."""
+        entry = self.journal.add(request, self._clock())
+        entry.dialect, entry.done = routes.find(request.path, request.headers).dialect, True
+        self.journal.changed()
 
     def base_url(self, origin: str, dialect: str) -> str:
         """The base URL for a client of a dialect or provider (`openai`, `anthropic`, `gemini`, `groq`) at `origin`.
@@ -85,16 +122,72 @@ class Brain:
         """As new: an empty journal, no scripts, the options it was made with."""
         self.seed, self.pace, self.first_token = self._initial
         self._scripts.clear()
+        self._faults.clear()
         self.journal.clear()
+        self.meter.clear()
+        self._restage()
+
+    def _restage(self) -> None:
+        seed = self.stage.reset()
+        self.seed = self.seed if seed is None else seed
+
+    def use(self, scenario: Scenarios) -> None:
+        """Plays a scenario, in place of the one before. Raises `ScenarioError`, and then nothing has changed."""
+        seed = self.stage.use(scenario)
+        self.seed = self.seed if seed is None else seed
+
+    def now(self) -> float:
+        """Unix seconds by the clock that it was given."""
+        return self._clock()
+
+    def timing_report(self) -> TimingReport:
+        """How punctual the paced pieces were since the last reset."""
+        return self.meter.report()
 
     # --- scripts ------------------------------------------------------------------------------------------------
 
-    def script(self, make: Make, *, match: Match | None = None, times: int | None = 1) -> Override:
-        """Lets `make` answer the next `times` requests (None: all) that `match` accepts (None: every one).
+    @overload
+    def script(self, reply: Make, *, match: Match | None = None, times: int | None = 1) -> Override: ...
+    @overload
+    def script(
+        self,
+        reply: Answer | str | Mapping[str, Any] | list[Any],
+        *,
+        match: When | Mapping[str, Any] | None = None,
+        times: int | None = 1,
+    ) -> Scripted: ...
+    def script(self, reply: Any, *, match: Any = None, times: int | None = 1) -> Override | Scripted:
+        """Lays a reply ready for the next `times` requests (None: all) that `match` accepts (None: every one).
 
-        Of several, the one scripted first comes first, until it is used up; what none is for gets a healthy answer.
+        `reply` is a text, the fields of a scenario's reply (`{"text": ..., "tool_calls": [...]}`) or a list of these,
+        one after the other; `match` the fields of a scenario's match. Or `reply` is a function from the request to a
+        `Plan`, and `match` one to a bool: these see raw bytes and come before all else. Of several, the one scripted
+        first comes first, until it is used up; what none is for gets a healthy answer. Raises `ScenarioError`.
         """
-        return self._scripts.add(Override(make, match, times))
+        if callable(reply):
+            return self._scripts.add(Override(reply, match, times))
+        return self.stage.playbook.add(rule_of(reply, match, times))
+
+    def fault(
+        self,
+        name: str,
+        *,
+        times: int | None = 1,
+        model: str | None = None,
+        match: Match | None = None,
+        probability: float = 1.0,
+        seed: int = 0,
+        **params: float,
+    ) -> Planned:
+        """Lays a fault ready for the next `times` requests (None: all) that ask `model` and that `match` accepts, or
+        with `probability` for each of them, the same ones for the same `seed`. `params` are the fault's own, such as
+        `k`. Raises `ValueError` for a name or parameter that it does not know."""
+        limit = float("inf") if times is None else times
+        return self.faults(make(name, times=limit, p=probability, seed=seed, **params), match=match, model=model)
+
+    def faults(self, *specs: Spec, match: Match | None = None, model: str | None = None) -> Planned:
+        """The same for several faults: each in turn, until it is used up."""
+        return self._faults.add(Planned(specs, match, model))
 
     def replay(
         self,
@@ -126,11 +219,38 @@ class Brain:
         entry.dialect = route.dialect
         entry.request_id = f"req_{Dice(self.seed, entry.number).digest}"
         override = self._scripts.take(request) if self._scripts else None
-        plan = reply(request, route, entry) if override is None else override.make(request)
-        entry.status = plan.status
-        plan.entry = entry
+        if override is not None:
+            plan = override.make(request)
+        elif route.kind in ("chat", "unknown") and request.method == "POST":
+            plan = self._perhaps_faulty(request, route, entry, reply)
+        else:
+            plan = reply(request, route, entry)
+        entry.status = 0 if plan.cut is not None else plan.status
+        plan.entry, plan.meter = entry, self.meter
         self.journal.changed()
         return plan
+
+    def _perhaps_faulty(
+        self, request: SimRequest, route: Route, entry: JournalEntry, reply: Callable[..., Plan]
+    ) -> Plan:
+        """The reply, and whatever fault was asked for put into it."""
+        try:
+            asked, drawn = self._faults.draw(request, entry.time)
+        except ValueError as error:
+            return self._refuse(ValidationError(f"{HEADER}: {error}.", status_code=400, rejected_by="provider"), entry)
+        if asked is not request:
+            route = routes.find(asked.path, asked.headers)
+            entry.dialect = route.dialect
+        plan = reply(asked, route, entry)
+        if drawn is None:
+            return plan
+        fault, now = drawn.spec.fault, entry.time
+        entry.fault = fault.name
+        busy = sum(not (e.done or e.hung_up) for e in self.journal) - 1 if "limit" in fault.params else 0
+        return fault.apply(
+            plan,
+            Scene(route.dialect, entry.stream, drawn.spec.params, drawn.elapsed, busy, now, entry.request_id),
+        )
 
     def _reply(self, request: SimRequest, route: Route, entry: JournalEntry) -> Plan:
         try:
@@ -138,6 +258,8 @@ class Brain:
                 raise refusals.too_large(self.max_body)
             if request.method == "OPTIONS":
                 return whole(204, {"allow": "GET, HEAD, POST, OPTIONS"}, b"")
+            if self.stage.recordings is not None and request.method == "POST":
+                return self._recorded(request, entry)
             if route.kind == "unknown":
                 raise refusals.unknown_path(request, route.dialect)
             if request.method not in (("POST",) if route.kind == "chat" else ("GET", "HEAD")):
@@ -145,43 +267,88 @@ class Brain:
             if route.kind == "health":
                 return whole(200, _JSON, b'{"status":"ok"}')
             refusals.check_key(request, route.dialect)
-            return self._chat(request, route, entry) if route.kind == "chat" else self._models(route, entry)
+            plan = self._chat(request, route, entry) if route.kind == "chat" else self._models(route, entry)
         except LLMError as error:
-            return self._refuse(error, entry)
+            plan = self._refuse(error, entry)
+        if self.stage.limiter is not None and route.kind == "chat":
+            self.stage.told(plan, request, route.dialect, route.style, entry.time)
+        return plan
 
     def _chat(self, request: SimRequest, route: Route, entry: JournalEntry) -> Plan:
-        dialect = dialects.get(route.dialect)
+        dialect, stage = dialects.get(route.dialect), self.stage
+        refusals.check_version(request, route.dialect)
         path = f"{route.path}?{request.query}" if request.query else route.path
         asked = dialect.decode_request(path, request.headers, request.body)
         entry.model, entry.stream = asked.model, asked.stream
-        if not models.known(route.dialect, asked.model):
+        buckets = stage.admit(request, asked, route.dialect, route.style, entry.time)
+        scripted = stage.playbook.take(asked, route.dialect) if stage.playbook else None
+        if scripted is None and not models.known(route.dialect, asked.model):
             raise refusals.unknown_model(route.dialect, asked.model)
-        made = answers.draft(asked, self.seed, _CALL_IDS[route.dialect])
+        pacer = self._pacer(request, entry, scripted)
+        if scripted is not None and scripted.fails:
+            return self._scripted_failure(scripted, entry, pacer)
+        if scripted is not None and scripted.says_something:
+            made = content.draft(scripted, asked, self.seed, route.dialect, _CALL_IDS[route.dialect])
+        else:
+            made = answers.draft(asked, self.seed, _CALL_IDS[route.dialect], stage.mode)
+        if buckets is not None:
+            buckets.spend(made.output_tokens, entry.time)
         reply = _reply(
             asked, made, route.dialect, shown=bool(made.reasoning) and _shows_reasoning(asked, request, route)
         )
+        headers = _ids(entry)
+        if scripted is not None:
+            content.finish(reply, scripted, route.dialect)
+            headers |= {name.lower(): value for name, value in scripted.headers.items()}
+        status = scripted.status if scripted is not None and scripted.status is not None else 200
         if asked.stream:
             encoder = _encoder(dialect, reply, request.body)
-            return Plan(200, _SSE | _ids(entry), self._stream(encoder, reply, made))
+            return Plan(status, _SSE | headers, self._stream(encoder, reply, made, pacer))
         wire = dialect.encode_reply(reply, created=CREATED)
-        delay = self.first_token + self.pace * max(0, made.output_tokens - 1)
-        return whole(wire.status, wire.headers | _ids(entry), wire.body, delay)
+        return whole(status, wire.headers | headers, wire.body, pacer.tokens(made.output_tokens) if pacer else 0.0)
 
-    def _stream(self, encoder: Encoder, reply: Reply, made: Draft) -> Iterator[Step]:
+    def _pacer(self, request: SimRequest, entry: JournalEntry, scripted: Answer | None = None) -> Pacer | None:
+        constant = Timing(Wait(self.first_token), Wait(self.pace)) if self.pace or self.first_token else None
+        try:
+            return self.stage.pacer(request, entry.model or "", (self.seed, entry.number), constant, scripted)
+        except ValueError as error:
+            raise ValidationError(f"x-sim-timing: {error}", status_code=400, rejected_by="provider") from None
+
+    def _stream(self, encoder: Encoder, reply: Reply, made: Draft, pacer: Pacer | None) -> Iterator[Step]:
         """A step for every piece. What the protocol or the provider holds back takes its time all the same."""
-        pace = self.pace
-        delay, before = self.first_token - pace, encoder.start()
+        delay, before, begun = 0.0, encoder.start(), pacer is None
         for event, size in answers.events(reply, made):
-            delay += pace * size
-            if data := before + encoder.event(event):
-                yield Step(max(delay, 0.0), data)
+            if pacer is not None and size:
+                delay += pacer.tokens(size)
+                begun = True
+            before += encoder.event(event)
+            if before and begun:
+                yield Step(delay, before)
                 delay, before = 0.0, b""
+        if not begun and pacer is not None:
+            delay = pacer.tokens(0)
         end = encoder.end(reply.finish_reason or "stop", reply.usage, reply.provider_finish_reason)
-        yield Step(max(delay, 0.0), before + end)
+        yield Step(delay, before + end)
+
+    def _scripted_failure(self, answer: Answer, entry: JournalEntry, pacer: Pacer | None) -> Plan:
+        """At once, unless the answer has a timing of its own."""
+        if answer.error is not None:
+            plan = self._refuse(content.failure(answer.error, answer.status), entry)
+        else:
+            plan = whole(answer.status or 500, {"content-type": "text/plain"}, (answer.text or "").encode())
+        plan.headers = plan.headers | {name.lower(): value for name, value in answer.headers.items()}
+        plan.delay = pacer.tokens(1) if pacer is not None and answer.timing is not None else 0.0
+        return plan
+
+    def _recorded(self, request: SimRequest, entry: JournalEntry) -> Plan:
+        plan = self.stage.recorded(request, self._pacer(request, entry))
+        if plan is None:
+            raise refusals.no_recording(request)
+        return plan
 
     def _models(self, route: Route, entry: JournalEntry) -> Plan:
         if route.model is None:
-            body = models.listing(route.dialect, CREATED)
+            body = models.listing(route.dialect, CREATED, route.style)
         elif models.known(route.dialect, route.model):
             body = models.describe(route.dialect, route.model, CREATED)
         else:

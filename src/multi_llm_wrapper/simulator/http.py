@@ -46,10 +46,11 @@ class SimulatorServer:
         """What a client of this dialect (or provider) takes as its base URL."""
         return self.brain.base_url(self.url, dialect)
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> SimulatorServer:
-        """Listens; port 0 takes a free one. Raises `OSError` when the address is taken."""
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, shared: bool = False) -> SimulatorServer:
+        """Listens; port 0 takes a free one, `shared` lets other processes listen there, too (SO_REUSEPORT). Raises
+        `OSError` when the address is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, host, port, backlog=4096)
+        self._server = await loop.create_server(self._connection, host, port, backlog=4096, reuse_port=shared or None)
         self.host = host
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -98,6 +99,7 @@ class _Connection(asyncio.Protocol):
         self._serving = False
         self._paused = False
         self._ending = False  # nothing more is read from this client
+        self._doomed = False  # the next request finds the connection closed
         self._last_read = self._loop.time()
         self._timer = self._loop.call_later(KEEP_ALIVE, self._check_idle)
 
@@ -155,7 +157,14 @@ class _Connection(asyncio.Protocol):
                 if self._parser.wants_continue():
                     self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 break
-            self._answer(request, self._plan(request), last=not self._parser.keep_alive)
+            if self._doomed:
+                self._brain.lost(request)
+                self._ending = True
+                self._transport.abort()
+                break
+            plan = self._plan(request)
+            self._doomed = plan.doomed
+            self._answer(request, plan, last=not self._parser.keep_alive)
         self._serving = False
 
     def _plan(self, request: SimRequest) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES = 10_000
 MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_SENDS = 256
+"""Pieces of one reply whose times are kept."""
 
 SECRET_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "proxy-authorization", "cookie")
 
 
 class JournalEntry(Struct, eq=False):
-    """One request and what became of it. The last five fields change while the reply is sent."""
+    """One request and what became of it. The last fields change while the reply is sent."""
 
     number: int
     """Counts requests from 1 since the last reset."""
@@ -42,6 +45,8 @@ class JournalEntry(Struct, eq=False):
     status: int = 0
     request_id: str | None = None
     """The id that the reply carried in its headers."""
+    fault: str | None = None
+    """The name of the fault in the reply; None for a healthy one."""
     sent_bytes: int = 0
     """Bytes of the body handed to the network, framing not counted."""
     sent_chunks: int = 0
@@ -50,6 +55,27 @@ class JournalEntry(Struct, eq=False):
     """The whole reply was sent, as far as it was planned."""
     hung_up: bool = False
     """The client closed the connection before that."""
+    ended: float | None = None
+    """Seconds from the request to one of the two; None while the reply is under way."""
+    sends: array[float] | None = None
+    """The times of the first pieces; see `sent_at`."""
+
+    def sent(self, dues: list[float], actual: float, start: float) -> None:
+        """Pieces that were due at `dues` were handed over at `actual`; the request came at `start`."""
+        times = self.sends
+        if times is None:
+            times = self.sends = array("f")
+        if len(times) < 2 * MAX_SENDS:
+            took = actual - start
+            for due in dues[: MAX_SENDS - len(times) // 2]:
+                times.append(due - start)
+                times.append(took)
+
+    @property
+    def sent_at(self) -> list[tuple[float, float]]:
+        """When the first 256 pieces of the body were sent: intended and actual, in seconds since the request."""
+        times = self.sends.tolist() if self.sends is not None else []
+        return list(zip(times[::2], times[1::2], strict=True))
 
     @property
     def json(self) -> Any:
@@ -77,6 +103,11 @@ class Journal:
 
     def __iter__(self) -> Iterator[JournalEntry]:
         return iter(list(self._entries))  # a copy is one step of the interpreter: safe while another thread appends
+
+    @property
+    def total(self) -> int:
+        """How many requests came since the last reset, kept or not."""
+        return self._number
 
     def __len__(self) -> int:
         return len(self._entries)

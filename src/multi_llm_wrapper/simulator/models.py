@@ -22,6 +22,18 @@ LISTED: dict[str, tuple[str, ...]] = {
 }
 """Names that the list of models shows; every other of the families works too."""
 
+HOSTED: dict[str, tuple[str, ...]] = {
+    "groq": ("llama-3.3-70b-versatile", "llama-3.1-8b-instant", "openai/gpt-oss-120b", "qwen/qwen3-32b"),
+    "mistral": ("mistral-large-latest", "mistral-small-latest", "codestral-latest", "ministral-8b-latest"),
+    "openrouter": ("openai/gpt-4o", "anthropic/claude-sonnet-4.5", "google/gemini-2.5-pro", "qwen/qwen3-235b-a22b"),
+    "together": (
+        "meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        "deepseek-ai/DeepSeek-V3",
+        "moonshotai/Kimi-K2-Instruct",
+    ),
+}
+"""The same for hosts that speak OpenAI's protocol."""
+
 _HIDES_REASONING = re.compile(r"(gpt-|chatgpt-|ft:|o[1-9]).*")
 
 
@@ -34,9 +46,9 @@ def hides_reasoning(dialect: str, model: str) -> bool:
     return dialect == "openai_chat" and _HIDES_REASONING.fullmatch(model) is not None
 
 
-def listing(dialect: str, created: int) -> dict[str, Any]:
+def listing(dialect: str, created: int, style: str = "") -> dict[str, Any]:
     """The body of the provider's list of models."""
-    models = [describe(dialect, model, created) for model in LISTED[dialect]]
+    models = [describe(dialect, model, created) for model in HOSTED.get(style) or LISTED[dialect]]
     if dialect == "gemini":
         return {"models": models}
     if dialect == "anthropic_messages":

@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from .journal import JournalEntry
+from .meter import Meter
 
 Cut = Literal["close", "reset"]
 
@@ -47,8 +48,14 @@ class Plan(Struct):
     """Seconds before the head."""
     coalesce: bool = True
     """Whether pieces that are due together may share a write. If not, each is a write and a packet of its own."""
+    cut: Cut | None = None
+    """Cut the connection when the head is due, in its place."""
+    doomed: bool = False
+    """The connection stays open after the reply, but the next request on it finds it closed."""
     entry: JournalEntry | None = None
     """Where the shell writes down what it has sent."""
+    meter: Meter | None = None
+    """Where it writes down how punctual it was."""
 
 
 def whole(status: int, headers: dict[str, str], body: bytes, delay: float = 0.0) -> Plan:

@@ -58,6 +58,17 @@ _THOUGHTS = (
     "A short answer with its reasons will do.",
     "I keep to what was asked and leave the rest out.",
 )
+_LOREM = (
+    "Lorem ipsum dolor sit amet, consectetur adipiscing elit.",
+    "Sed do eiusmod tempor incididunt ut labore et dolore magna aliqua.",
+    "Ut enim ad minim veniam, quis nostrud exercitation ullamco laboris.",
+    "Duis aute irure dolor in reprehenderit in voluptate velit esse.",
+    "Excepteur sint occaecat cupidatat non proident.",
+    "Sunt in culpa qui officia deserunt mollit anim id est laborum.",
+    "Nemo enim ipsam voluptatem quia voluptas sit aspernatur.",
+    "Neque porro quisquam est, qui dolorem ipsum quia dolor sit amet.",
+    "Quis autem vel eum iure reprehenderit qui in ea voluptate.",
+)
 
 
 def beginning(text: str) -> str:
@@ -86,6 +97,11 @@ def about_results(results: list[tuple[str, str]], dice: Dice) -> list[str]:
     """An answer that uses what tools returned: pairs of tool name and result."""
     said = [f"The tool {name} returned: {beginning(result).rstrip('.') or 'nothing'}." for name, result in results]
     return _spaced([*said, *_some(_SENTENCES, 1, dice)])
+
+
+def lorem(dice: Dice) -> list[str]:
+    """Sentences that nobody takes for an answer."""
+    return _spaced([_LOREM[0], *_some(_LOREM[1:], 2 + dice.below(6), dice)])
 
 
 def _some(sentences: tuple[str, ...], count: int, dice: Dice) -> list[str]:

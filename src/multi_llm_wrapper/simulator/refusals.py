@@ -24,15 +24,40 @@ KEY_HEADERS: dict[str, tuple[str, ...]] = {
 
 def check_key(request: SimRequest, dialect: str) -> None:
     """Any key will do, no key will not."""
-    if not any(_has_key(request.headers, name) for name in KEY_HEADERS[dialect]) and not (
-        dialect == "gemini" and dict(parse_qsl(request.query)).get("key")
-    ):
+    if not key_of(request, dialect):
         raise missing_key(dialect)
 
 
-def _has_key(headers: Mapping[str, str], name: str) -> bool:
-    value = headers.get(name, "")
-    return bool(value[7:].strip() if value[:7].lower() == "bearer " else value.strip() and value.lower() != "bearer")
+def key_of(request: SimRequest, dialect: str) -> str:
+    """The key that a request carries, `""` for none."""
+    for name in KEY_HEADERS[dialect]:
+        if key := _key(request.headers, name):
+            return key
+    return dict(parse_qsl(request.query)).get("key", "") if dialect == "gemini" else ""
+
+
+def _key(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name, "").strip()
+    if value[:7].lower() == "bearer ":
+        return value[7:].strip()
+    return "" if value.lower() == "bearer" else value
+
+
+ANTHROPIC_VERSIONS = ("2023-06-01", "2023-01-01")
+"""https://docs.anthropic.com/en/api/versioning"""
+
+
+def check_version(request: SimRequest, dialect: str) -> None:
+    """Anthropic knows two versions of its API (that there is none is the dialect's to say); Azure wants one named."""
+    version = request.headers.get("anthropic-version")
+    if dialect == "anthropic_messages" and version and version not in ANTHROPIC_VERSIONS:
+        raise ValidationError(
+            f'anthropic-version: "{version}" is not a valid version. See https://docs.anthropic.com/en/api/versioning '
+            "for the valid ones.",
+            status_code=400,
+        )
+    if dialect == "openai_chat" and "/openai/deployments/" in request.path and "api-version=" not in request.query:
+        raise ValidationError("Resource not found", status_code=404, code="404")
 
 
 def missing_key(dialect: str) -> LLMError:
@@ -82,3 +107,12 @@ def wrong_method(request: SimRequest, allowed: str) -> LLMError:
 
 def too_large(max_body: int) -> LLMError:
     return RequestTooLargeError(f"Request exceeds the maximum size of {max_body} bytes.", status_code=413)
+
+
+def no_recording(request: SimRequest) -> LLMError:
+    return ValidationError(
+        f"No recorded exchange fits this request, and none of {request.path} is left. Record it, or leave the "
+        "recordings out.",
+        status_code=404,
+        code="no_recording",
+    )

@@ -16,6 +16,9 @@ BASE_PATHS = {
     "openai": "/v1",
     "openai_chat": "/v1",
     "groq": "/openai/v1",
+    "mistral": "/mistral/v1",
+    "openrouter": "/openrouter/api/v1",
+    "together": "/together/v1",
     "anthropic": "",
     "anthropic_messages": "",
     "gemini": "",
@@ -30,6 +33,12 @@ class Route(NamedTuple):
     dialect: str
     path: str
     model: str | None = None
+    style: str = "openai"
+    """Whose rate-limit headers and list of models."""
+
+
+_STYLES = re.compile(r"/(openai(?=/v1/)|groq|mistral|openrouter|together)/")
+_STYLE_OF = {"anthropic_messages": "anthropic", "gemini": "gemini", "openai_chat": "openai"}
 
 
 _TABLE: tuple[tuple[re.Pattern[str], Kind, str], ...] = (
@@ -54,7 +63,10 @@ _TABLE: tuple[tuple[re.Pattern[str], Kind, str], ...] = (
 def find(path: str, headers: Mapping[str, str]) -> Route:
     """The endpoint that a request is for; kind `unknown` when there is none, with the dialect it probably speaks."""
     route = _by_path(path) if len(path) <= MAX_PATH else _UNKNOWN
-    return route if route.dialect else route._replace(dialect=_by_headers(headers))
+    if route.dialect:
+        return route
+    dialect = _by_headers(headers)
+    return route._replace(dialect=dialect, style=_style(path, dialect))
 
 
 @lru_cache(maxsize=1024)
@@ -63,8 +75,15 @@ def _by_path(path: str) -> Route:
     for pattern, kind, dialect in _TABLE:
         if match := pattern.fullmatch(plain):
             found = match.groupdict()
-            return Route(kind, dialect, found["path"], found.get("model"))
+            return Route(kind, dialect, found["path"], found.get("model"), _style(plain, dialect))
     return _UNKNOWN._replace(dialect="gemini" if "/v1beta" in plain else "")
+
+
+def _style(path: str, dialect: str) -> str:
+    """Compatible hosts are told apart by the beginning of the path: `/openai/v1` is Groq's own."""
+    if dialect == "openai_chat" and (match := _STYLES.match(path[:MAX_PATH])):
+        return "groq" if match[1] == "openai" else match[1]
+    return _STYLE_OF.get(dialect, "openai")
 
 
 def _by_headers(headers: Mapping[str, str]) -> str:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, overload
 
 from .brain import Brain
+from .faults import Planned, Spec
 from .http import SimulatorServer
 from .journal import Journal, JournalEntry
+from .meter import TimingReport
+from .replay import Recordings
+from .scenario import Answer, Limits, Mode, Scripted, When
 from .scripts import Make, Match, Override
+from .stage import Scenarios
+from .timing import Timings
 
 START_TIMEOUT = 10.0
 
@@ -21,7 +29,7 @@ class Simulator:
             config = OpenAIConfig(api_key="any", base_url=simulator.base_url("openai"))
 
     `pace` is seconds between the pieces of a stream, `first_token` seconds before the first; `seed` decides what is
-    answered. All three may be set at any time and count from the next request on.
+    answered. All three may be set at any time and count from the next request on. The other settings are `Brain`'s.
     """
 
     def __init__(
@@ -32,9 +40,25 @@ class Simulator:
         first_token: float = 0.0,
         host: str = "127.0.0.1",
         port: int = 0,
+        mode: Mode = "prose",
+        timing: Timings | None = None,
+        limits: Limits | None = None,
+        context_windows: bool | Mapping[str, int] = False,
+        scenario: Scenarios | None = None,
+        recordings: Recordings | Path | str | None = None,
         brain: Brain | None = None,
     ) -> None:
-        self.brain = brain if brain is not None else Brain(seed=seed, pace=pace, first_token=first_token)
+        self.brain = brain or Brain(
+            seed=seed,
+            pace=pace,
+            first_token=first_token,
+            mode=mode,
+            timing=timing,
+            limits=limits,
+            context_windows=context_windows,
+            scenario=scenario,
+            recordings=recordings,
+        )
         self._host = host
         self._port = port
         self._server = SimulatorServer(self.brain)
@@ -115,9 +139,48 @@ class Simulator:
     def seed(self, seed: int) -> None:
         self.brain.seed = seed
 
-    def script(self, make: Make, *, match: Match | None = None, times: int | None = 1) -> Override:
+    @overload
+    def script(self, reply: Make, *, match: Match | None = None, times: int | None = 1) -> Override: ...
+    @overload
+    def script(
+        self,
+        reply: Answer | str | Mapping[str, Any] | list[Any],
+        *,
+        match: When | Mapping[str, Any] | None = None,
+        times: int | None = 1,
+    ) -> Scripted: ...
+    def script(self, reply: Any, *, match: Any = None, times: int | None = 1) -> Override | Scripted:
         """See `Brain.script`."""
-        return self.brain.script(make, match=match, times=times)
+        scripted: Override | Scripted = self.brain.script(reply, match=match, times=times)
+        return scripted
+
+    def use(self, scenario: Scenarios) -> None:
+        """See `Brain.use`."""
+        self.brain.use(scenario)
+
+    def timing_report(self) -> TimingReport:
+        """See `Brain.timing_report`."""
+        return self.brain.timing_report()
+
+    def fault(
+        self,
+        name: str,
+        *,
+        times: int | None = 1,
+        model: str | None = None,
+        match: Match | None = None,
+        probability: float = 1.0,
+        seed: int = 0,
+        **params: float,
+    ) -> Planned:
+        """See `Brain.fault`; `multi-llm faults` lists them."""
+        return self.brain.fault(
+            name, times=times, model=model, match=match, probability=probability, seed=seed, **params
+        )
+
+    def faults(self, *specs: Spec, match: Match | None = None, model: str | None = None) -> Planned:
+        """See `Brain.faults`."""
+        return self.brain.faults(*specs, match=match, model=model)
 
     def replay(
         self,

@@ -30,8 +30,8 @@ class PlanWriter:
     loop delays pieces but never slows the stream."""
 
     __slots__ = (
-        "_chunked", "_coalesce", "_due", "_ended", "_entry", "_head", "_loop", "_paused", "_step", "_steps", "_timer",
-        "_transport", "last",
+        "_chunked", "_coalesce", "_cut_first", "_due", "_ended", "_entry", "_head", "_held", "_loop", "_meter",
+        "_paced", "_paused", "_start", "_step", "_steps", "_timer", "_transport", "last",
     )  # fmt: skip
 
     def __init__(
@@ -54,10 +54,15 @@ class PlanWriter:
         self._chunked = body and plan.length is None and http11
         self.last = last or (body and plan.length is None and not http11)
         """The connection ends with this reply; without chunked coding its end is the end of the body."""
+        self._cut_first = plan.cut
         self._head = render_head(plan, self._chunked, self.last)
         self._steps: Iterator[Step] = iter(plan.steps if body else ())
         self._step: Step | None = None
-        self._due = loop.time() + plan.delay
+        self._meter = plan.meter
+        self._start = loop.time()
+        self._due = self._start + plan.delay
+        self._paced = plan.delay > 0  # whether the next piece has a time of its own
+        self._held = 0.0  # what was due before this the client would not take: no fault of ours
         self._timer: asyncio.Handle | None = None
         self._paused = False
 
@@ -85,6 +90,7 @@ class PlanWriter:
 
     def resume(self) -> None:
         self._paused = False
+        self._held = self._loop.time()
         if self._timer is None:
             self.pump()
 
@@ -94,33 +100,45 @@ class PlanWriter:
             self._timer.cancel()
         if self._entry is not None and not self._entry.done:
             self._entry.hung_up = True
+            self._entry.ended = self._loop.time() - self._start
 
     def _write_due(self, now: float) -> bool:
         """Whether that was the end."""
         out: list[bytes] = []
+        dues: list[float] = []
+        paced: list[float] = []
         size, left = 0, WRITE_AT_ONCE
+        if self._cut_first is not None:
+            self._cut(self._cut_first)
+            return True
         if self._head:
             out.append(self._head)
             self._head = b""
+            late = self._paced
             self._advance()
+            self._paced = self._paced or late
         while (step := self._step) is not None and self._due <= now and left > 0 and not self._paused:
             if step.data:
                 out.append(b"%x\r\n%b\r\n" % (len(step.data), step.data) if self._chunked else step.data)
                 size += len(step.data)
                 left -= max(len(step.data), 0 if self._coalesce else _WRITE_COST)
-                if self._entry is not None:
-                    self._entry.sent_chunks += 1
+                dues.append(self._due)
+                if self._paced and self._due > self._held:
+                    paced.append(self._due)
             if step.cut is not None:
+                self._write_down(dues, paced)
                 self._write(out, size)
                 self._cut(step.cut)
                 return True
             self._advance()
             if not self._coalesce:
+                self._write_down(dues, paced)
                 self._write(out, size)
-                out, size = [], 0
+                out, dues, paced, size = [], [], [], 0
         ended = self._step is None
         if ended and self._chunked:
             out.append(b"0\r\n\r\n")
+        self._write_down(dues, paced)
         self._write(out, size, ended)
         if ended:
             self._ended()
@@ -130,17 +148,31 @@ class PlanWriter:
         self._step = next(self._steps, None)
         if self._step is not None:
             self._due += self._step.delay
+            self._paced = self._step.delay > 0
+
+    def _write_down(self, dues: list[float], paced: list[float]) -> None:
+        """When the pieces of a write were due and when they go out."""
+        if not dues:
+            return
+        now = self._loop.time()
+        if self._entry is not None:
+            self._entry.sent_chunks += len(dues)
+            self._entry.sent(dues, now, self._start)
+        if paced and self._meter is not None:
+            for due in paced:
+                self._meter.sent(due, now)
 
     def _write(self, out: list[bytes], size: int, done: bool = False) -> None:
         if self._entry is not None:  # before the write: a client that has read its reply finds it in the journal
             self._entry.sent_bytes += size
-            self._entry.done = done
+            if done:
+                self._entry.done, self._entry.ended = True, self._loop.time() - self._start
         if out:
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     def _cut(self, cut: Cut) -> None:
         if self._entry is not None:
-            self._entry.done = True
+            self._entry.done, self._entry.ended = True, self._loop.time() - self._start
         if cut == "close":
             self._transport.close()
         else:

@@ -113,9 +113,6 @@ class _Connector(aiohttp.TCPConnector):
         for protocol in (*idle, *self._acquired):
             _abort(self._loop, protocol)
         self._close()
-        if self._loop.is_closed():
-            self._conns.clear()
-            self._acquired.clear()
 
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         if should_close or protocol.should_close:
