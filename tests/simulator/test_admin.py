@@ -120,7 +120,7 @@ def test_the_page_is_one_file_without_anything_from_elsewhere() -> None:
     text = page().decode()
 
     assert [] == re.findall(r"""(?:src|href)=["'](?!data:,)""", text)
-    assert [] == [url for url in re.findall(r"https?://[^\s`\"']+", text)]
+    assert [] == re.findall(r"https?://[^\s`\"']+", text)
     assert "innerHTML" not in text
     plan = Brain().handle(SimRequest("GET", "/_sim/"))
     assert "default-src 'none'" in plan.headers["content-security-policy"]
