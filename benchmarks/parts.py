@@ -33,6 +33,7 @@ ROOMS: tuple[tuple[str, str], ...] = (
     (f"{_OURS}transport/", "transport: our layer over aiohttp, time limits"),
     (f"{_OURS}framing.py", "framing: bytes to server-sent events"),
     (f"{_OURS}sse.py", "framing: bytes to server-sent events"),
+    (f"{_OURS}encoding.py", "encode: request to bytes"),
     (f"{_OURS}dialects/openai_chat/request.py", "encode: request to bytes"),
     (f"{_OURS}dialects/openai_chat/write.py", "encode: request to bytes"),
     (f"{_OURS}dialects/waits.py", "headers: request id, rate limits"),
@@ -44,8 +45,9 @@ ROOMS: tuple[tuple[str, str], ...] = (
     (f"{_OURS}routing.py", "prepare: options, route, target"),
     (f"{_OURS}providers/", "prepare: options, route, target"),
     (f"{_OURS}config.py", "prepare: options, route, target"),
-    (f"{_OURS}call.py", "call: one call, its attempts and policies"),
-    (_OURS, "call: one call, its attempts and policies"),
+    (f"{_OURS}attempt.py", "attempt: send, read, end"),
+    (f"{_OURS}policies/", "policies: budget, retries, health"),
+    (_OURS, "call: from options to response, cache, counts"),
 )
 """Part of a file's path -> room; the first that fits counts."""
 REST = "the benchmark itself"

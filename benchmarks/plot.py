@@ -112,8 +112,9 @@ def _panel(
 
 def captions(run: Figures, machine: Figures) -> Iterator[str]:
     cores = f"{machine['cores']} cores" if machine["cores"] else "unknown cores"
-    quick = " · a quick run: a look, not a verdict" if run["quick"] else ""
-    yield f"{machine['date']} · {machine['cpu']}, {cores} · Python {machine['python']}{quick}"
+    yield f"{machine['date']} · {machine['cpu']}, {cores} · Python {machine['python']}"
+    if tables.provisional(run):
+        yield f"Provisional: {tables.provisional(run)}."
     versions = [f"{peer['title']} {peer['version']}" for peer in run["peers"].values() if "version" in peer]
     half = (len(versions) + 1) // 2
     yield " · ".join(versions[:half])

@@ -19,8 +19,6 @@ HERE = Path(__file__).parent
 BENCH, PEERS = HERE / "out" / "bench.json", HERE / "out" / "peers.json"
 PAGE = HERE.parent / "docs" / "performance.md"
 _BLOCK = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-BUSY = 0.5
-"""A load average before a run from which on the page says that others were at work."""
 Figures = Mapping[str, Any]
 
 
@@ -42,13 +40,8 @@ def _machine(bench: Figures, peers: Figures) -> str:
         f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, "
         f"aiohttp {machine['aiohttp']}, msgspec {machine['msgspec']}."
     ]
-    load = machine.get("load_before")
-    if load is not None and load > BUSY:
-        lines.append(
-            f"The machine had other work when the run began (load average {load}), so the figures are provisional."
-        )
-    if peers["quick"]:
-        lines.append("It was a quick run, with few rounds: a look, not a verdict.")
+    if tables.provisional(peers):
+        lines.append(f"These figures are provisional: {tables.provisional(peers)}.")
     return "\n".join(lines)
 
 

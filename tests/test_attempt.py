@@ -44,8 +44,8 @@ pytestmark = pytest.mark.asyncio
 
 SHORT = 0.05
 """A limit in seconds that is meant to be reached."""
-LONG = 2.0
-"""What nothing here takes that is bounded by `SHORT`."""
+LONG = 5.0
+"""What nothing here takes that is bounded by `SHORT`, on a busy machine either."""
 
 
 async def ask(server: RawServer, **options: Any) -> Response:
@@ -90,9 +90,10 @@ async def test_an_answer() -> None:
         "error_type": None,
     } == response
     assert 0 < facts.pop("response_time") < LONG
-    assert [{"provider": "openai", "model": "gpt-4o", "error_type": None, "status_code": 200, "wait": None}] == [
-        {name: value for name, value in detail.items() if name != "duration"} for detail in facts.pop("attempts_detail")
-    ]
+    [detail] = facts.pop("attempts_detail")
+    told = {"provider": "openai", "model": "gpt-4o", "error_type": None, "status_code": 200, "wait": None}
+    assert told.items() <= detail.items()
+    assert 0 < detail["duration"] < LONG
     assert {
         "time_to_first_token": None,
         "usage": {

@@ -42,6 +42,21 @@ def test_every_promise_holds_under_this_fault(spec: str) -> None:
     assert {} == broken([cell for cell in ALL if cell.spec == spec])
 
 
+@pytest.mark.parametrize("spec", SPECS)
+def test_every_promise_holds_where_the_answer_is_tool_calls(spec: str) -> None:
+    """The same for an answer without a word of text: half a call is no call."""
+    assert {} == broken([structs.replace(cell, tools=True) for cell in ALL if cell.spec == spec])
+
+
+@pytest.mark.parametrize("tools", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_reply_may_be_cut_at_any_byte(dialect: str, stream: bool, tools: bool) -> None:
+    """Up to the last byte that matters it is an error or asked again, never a shorter answer."""
+    places = [*range(0, 20_000, 151), *range(300, 1000, 7)]
+    assert {} == broken([Cell(f"cut_at?bytes={at}", dialect, stream, True, tools=tools) for at in places])
+
+
 @pytest.mark.parametrize("cell", list(cells(restart=True)), ids=str)
 def test_a_restart_mends_every_interruption(cell: Cell) -> None:
     """With `on_interrupt="restart"` one failure in the middle of a stream leaves the response whole."""

@@ -228,7 +228,14 @@ async def test_what_a_completion_is_asked(mock_completion: Any) -> None:
     """Provider, model, messages, key, time, headers without the key, and the options of the answer."""
     tools = [{"type": "function", "function": {"name": "f"}}]
     await asked(
-        mock_completion, system="be brief", temperature=0, tools=tools, tags={"a": "b"}, timeout=5, max_retries=0
+        mock_completion,
+        system="be brief",
+        stop=None,
+        temperature=0,
+        tools=tools,
+        tags={"a": "b"},
+        timeout=5,
+        max_retries=0,
     )
     request = mock_completion.call_args.kwargs
 
@@ -321,6 +328,10 @@ def named(name: str, *parents: type[Exception], **fields: Any) -> Exception:
         (named("APIStatusError", status_code="429"), "general_error"),
         (named("APIStatusError", status_code=0), "general_error"),
         (named("APIStatusError", status_code=200), "general_error"),
+        (named("APIStatusError", status_code=299), "general_error"),
+        (named("APIStatusError", status_code=300), "validation_error"),
+        (named("APIStatusError", status_code=599), "server_error"),
+        (named("APIStatusError", status_code=600), "general_error"),
         (ValueError("429 rate limit"), "general_error"),
         (KeyError("choices"), "general_error"),
     ],

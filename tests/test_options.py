@@ -346,7 +346,7 @@ BAD_OPTIONS: list[tuple[str, list[Any]]] = [
     ("temperature", [-0.1, 2.1, "1", True, math.nan, math.inf, HUGE, [1]]),
     ("top_p", [-0.1, 1.1, "1", False, math.nan]),
     ("stop", [5, [5], [""], "", {"a": "b"}, ("a",)]),
-    ("seed", [1.5, "1", True, 2**63, HUGE]),
+    ("seed", [1.5, "1", True, 2**63, -(2**63) - 1, HUGE]),
     ("timeout", [0, -1, "5", True, math.nan, math.inf, HUGE, 10**400]),
     ("timeouts", [5, {"total": 5}]),
     ("max_retries", [-1, 101, 1.5, True]),

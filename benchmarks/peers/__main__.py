@@ -63,6 +63,8 @@ class Run:
                 for peer in self.peers
             }
             self._memory(workers)
+            if OURS.name in self.failures:
+                return
             live = [worker for name, worker in workers.items() if "memory" in self.figures[name]]
             self._rounds(live)
             for worker in live:
@@ -91,13 +93,13 @@ class Run:
             self.say(f"{key}, {rounds} rounds")
             taken, failures = speed.rounds(workers, rounds, command)
             for name, failure in failures.items():
-                self.failures.setdefault(name, []).append(failure)
+                self._note(name, failure)
             for name, figures in speed.beside(taken, RAW.name).items():
                 self.figures[name][key] = figures
 
     def _held(self, worker: Worker) -> None:
         figures = self.figures[worker.name]
-        tokens, seconds = (50, 10.0) if self.quick else (150, 36.0)
+        tokens, seconds = (50, 10.0) if self.quick else (150, 30.0)
         if "chunk" in figures:
             with self._noting(worker.name):
                 figures["held"] = speed.held(worker, figures["chunk"]["us"], tokens, seconds, self.say)
@@ -135,8 +137,15 @@ class Run:
         """What goes wrong with one client is noted, and the run goes on without it."""
         try:
             yield
-        except (PeerError, subprocess.SubprocessError) as failure:
-            self.failures.setdefault(name, []).append(str(failure))
+        except subprocess.SubprocessError:
+            self._note(name, "it could not be installed, or did not start in time")
+        except PeerError as failure:
+            self._note(name, str(failure))
+
+    def _note(self, name: str, failure: str) -> None:
+        noted = self.failures.setdefault(name, [])
+        if failure not in noted:
+            noted.append(failure)
 
     def to_json(self, machine: dict[str, Any], started: float) -> dict[str, Any]:
         return {
@@ -178,10 +187,8 @@ def main() -> int:
     machine = {**facts(), "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None}
     wanted = {RAW.name, OURS.name, *(options.only or [peer.name for peer in PEERS])}
     whole = not options.quick and not options.only
-    if whole:
-        subprocess.run(
-            [sys.executable, "-m", "benchmarks.run"], check=False, cwd=environments.ROOT
-        )  # ours beside its limits
+    if whole:  # ours beside its limits first
+        subprocess.run([sys.executable, "-m", "benchmarks.run"], check=False, cwd=environments.ROOT)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("")
@@ -195,7 +202,7 @@ def main() -> int:
         with upstream.running(core) as base_url:
             run.measure(base_url.removesuffix("/v1"))
         folder = recordings()
-        if folder is not None:
+        if folder is not None and OURS.name not in run.failures:
             run.read(folder)
     figures = run.to_json(machine, started)
     options.json.parent.mkdir(parents=True, exist_ok=True)
@@ -207,6 +214,8 @@ def main() -> int:
         console.print("Nothing was read: no recordings; MULTI_LLM_RECORDINGS names their folder.")
     for name, failures in run.failures.items():
         console.print(f"[red]{name}[/]: {'; '.join(failures)}", soft_wrap=True)
+    if OURS.name in run.failures:
+        return 1  # what is broken has no figures to show
     if whole:
         plot.main(["--json", str(options.json)])
         report.main(["--peers", str(options.json)])

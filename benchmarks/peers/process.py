@@ -58,7 +58,7 @@ class Worker:
         finally:
             timer.cancel()
         if not line:
-            raise PeerError(f"{do}: the process is gone, or took longer than {limit:g} s; see {self._log}")
+            raise PeerError(f"{do}: the process is gone, or took longer than {limit:g} s; see .bench/{self.name}.log")
         answer: dict[str, Any] = json.loads(line)
         if "failed" in answer:
             raise PeerError(f"{do}: {answer['failed']}")

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import environments
-from .process import clean
+from .process import PeerError, clean
 from .roster import Peer
 
 
 def _seconds(command: list[Any], extra: dict[str, str]) -> float:
     started = time.perf_counter()
-    subprocess.run(command, check=True, cwd=environments.ROOT, env=clean(extra), capture_output=True, timeout=120)
+    done = subprocess.run(command, cwd=environments.ROOT, env=clean(extra), capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise PeerError(f"start: {(done.stderr.strip() or 'it failed').splitlines()[-1][:200]}")
     return time.perf_counter() - started
 
 

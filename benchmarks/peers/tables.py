@@ -11,6 +11,8 @@ from rich.table import Table
 
 Figures = Mapping[str, Any]
 NONE = "-"
+BUSY = 1.0
+"""A load average before a run from which on others were at work, so that its figures are no verdict."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,16 @@ class Measure:
             return NONE
         unknown_end = self is HELD and not figures["held"]["bounded"]
         return f"{'>= ' if unknown_end else ''}{f'{value:,.0f}' if self.whole else number(value)}"
+
+
+def provisional(run: Figures) -> str:
+    """Why the figures are no verdict, in a few words; "" when nothing speaks against them."""
+    load = run["machine"].get("load_before") or 0.0
+    reasons = (
+        f"the machine had other work (load average {load})" if load > BUSY else "",
+        "a quick run, with few rounds" if run["quick"] else "",
+    )
+    return " and ".join(filter(None, reasons))
 
 
 def number(value: float) -> str:

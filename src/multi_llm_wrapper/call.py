@@ -53,7 +53,10 @@ class Call:
         self._prompt = prompt
         self._asked_model = model
         self._stream = stream
-        self._left_with: LLMError | None = None  # why the first route was left
+        self._failures: dict[int, LLMError] = {}  # route -> how it failed
+        self._failed_at: dict[str, bool] = {}  # provider -> whether the last attempt there failed
+        self._under_way: list[Leg] = []
+        self._over = False
 
     @property
     def target(self) -> Target:
@@ -93,12 +96,17 @@ class Call:
         self._take(leg)
         target = leg.target
         self.budget = Budget(target.max_retries, self.started + target.limits.total, routes=len(names))
-        self.budget.moved(leg.position)
+        self._reach(leg)
         self.wrapper.hedges.refill()
 
     def _take(self, leg: Leg) -> None:
         self.leg = leg
         self.provider, self.model = leg.target.provider, leg.target.model
+
+    def _reach(self, leg: Leg) -> None:
+        """This route has its turn; what is kept for the untried ones is theirs."""
+        self.legs.asked(leg)
+        self.budget.routes(len(self.legs.untried), len(self.legs.refused))
 
     # --- attempts -----------------------------------------------------------------------------------------------
 
@@ -133,81 +141,101 @@ class Call:
         if completion is not None:
             return await foreign.answer(completion, self, deadline)
         leg = self.leg
+        if leg.target.backend == "litellm":
+            from . import litellm_bridge
+
+            return await litellm_bridge.answer(self, leg, deadline)
         return await attempt.answer(self.wrapper.transport, leg.target, leg.wire, deadline, self.clock, self.loop)
 
     async def begin(self, leg: Leg) -> None:
         """An attempt begins; waits for a place where `max_concurrency` bounds them."""
         gate = leg.target.gate
         if gate is not None:
-            await gate.enter(self._tag, self.budget.deadline)
+            await gate.enter(self._tag, self.share())
+        if self._over:  # closed by another task in the very turn in which this one goes on
+            if gate is not None:
+                gate.leave()
+            raise asyncio.CancelledError
         self.budget.attempts += 1
         leg.began = self.now()
         leg.under_way = True
+        self._under_way.append(leg)
         leg.target.health.begin(leg.began)
 
-    def ended(self, leg: Leg, error: LLMError | None, wait: float | None = None, took: float | None = None) -> None:
-        """An attempt has ended. `took`: seconds to its answer, where that is not the time until now."""
+    def ended(self, leg: Leg, error: LLMError | None, *, took: float | None = None, usage: Usage | None = None) -> None:
+        """An attempt has ended. `took`: seconds to its answer, where that is not the time until now; `usage`: what one
+        without an answer had reported."""
         now = self.now()
         if leg.under_way:
             leg.under_way = False
+            self._under_way.remove(leg)
+            self._failed_at[leg.target.provider] = error is not None and error is not GIVEN_UP
             if leg.target.gate is not None:
                 leg.target.gate.leave()
             if error is GIVEN_UP:
                 leg.target.health.dropped()
             else:
-                leg.target.health.end(error, now - leg.began if took is None else took, now)
-            self._note(leg, error, now - leg.began, wait)
+                leg.target.health.end(error, now - leg.began if took is None else took, now, leg.began)
+            self._note(leg, error, now - leg.began, usage)
 
     def attempt_deadline(self, *, share: bool = False) -> float:
         """Loop time at which the attempt has to be over; with `share` it leaves time for the routes behind it."""
         deadline, limit = self.budget.deadline, self.limits.attempt
         if limit is not None:
             return min(deadline, self.now() + limit)
-        if share and self.budget.untried:
-            return self.now() + (deadline - self.now()) / (1 + self.budget.untried)
-        return deadline
+        return self.share() if share else deadline
 
-    def after_failure(self, error: LLMError, *, may_retry: bool = True, restart: bool = False) -> float | None:
+    def share(self) -> float:
+        """Loop time until which the present route may take, so that each untried one has as much."""
+        deadline, untried = self.budget.deadline, self.budget.untried
+        return self.now() + (deadline - self.now()) / (1 + untried) if untried else deadline
+
+    def after_failure(
+        self, error: LLMError, *, may_retry: bool = True, restart: bool = False, usage: Usage | None = None
+    ) -> float | None:
         """Seconds to wait before the next attempt, on the route that `leg` is then; None when there is none. With
-        `restart` another route is preferred to the one that broke off."""
+        `restart` another route is preferred to the one that broke off; `usage` is what the attempt had reported."""
         leg, now = self.leg, self.now()
-        error.provider, error.model = leg.target.provider, leg.target.model
-        error.message = self._without_key(error.message)
-        if not may_retry:
-            self.ended(leg, error)
-            return None
-        following = self.legs.after(leg, error, self.request, now)
+        self._failed_with(leg, error)
         asked = leg.under_way
-        self.ended(leg, error)
-        stay = following is None or not (restart or not self.legs.up(leg, now))
+        self.ended(leg, error, usage=usage)
+        if not may_retry:
+            return None
+        following = self.legs.after(leg, error, self.request, now, spare=self.budget.spare)
+        self.budget.routes(len(self.legs.untried), len(self.legs.refused))
+        stay = following is None or self._stays(leg, following, error, now, restart)
         step = self.budget.after(error, now, another=following is not None, stay=stay)
         if step is None:
             return None
         if step.move and following is not None:
-            self._left_with = self._left_with or error
-            self.budget.moved(following.position - leg.position)
+            self._reach(following)
             self._take(following)
         else:
             self._take(self.legs.again(leg, self.request, now))
-            if self.leg.target is not leg.target and self.leg.target.health.available(now):
+            if self.target.health is not leg.target.health and self.target.health.available(now):
                 step = step._replace(wait=0.0)
         if asked:
             self.details[-1]["wait"] = step.wait
         return step.wait
 
+    def _stays(self, leg: Leg, following: Leg, error: LLMError, now: float, restart: bool) -> bool:
+        """Whether its own route may be asked again, rather than `following`: not when another deployment of it answers
+        at once, nor when it is out for longer than it asked to wait."""
+        if restart or following.position == leg.position:
+            return False
+        return self.legs.up(leg, now, error.retry_after or 0.0)
+
+    def _failed_with(self, leg: Leg, error: LLMError) -> None:
+        error.provider, error.model = leg.target.provider, leg.target.model
+        error.message = self._without_key(error.message, leg.target)
+        self._failures[leg.position] = error
+
     def hedge(self) -> Leg | None:
         """The next route, to be asked beside a first one that is late; None when there is none or hedges are spent."""
-        position = self.leg.position + 1
-        if position >= len(self.legs) or self.budget.attempts >= self.budget.max_attempts:
+        leg = self.legs.beside(self.request, self.now())
+        if leg is None or not self.wrapper.hedges.take():
             return None
-        now = self.now()
-        try:
-            leg = self.legs.leg(position, self.request, now)
-        except LLMError:
-            return None
-        if not self.wrapper.hedges.take():
-            return None
-        self.budget.moved()
+        self._reach(leg)
         return leg
 
     def won(self, leg: Leg) -> None:
@@ -215,10 +243,11 @@ class Call:
         self.wrapper.hedges.won += 1
         self._take(leg)
 
-    def follow(self, leg: Leg, error: LLMError) -> None:
+    def lost(self, leg: Leg, error: LLMError, other: Leg) -> None:
         """One of two routes has failed: the other one is what the call waits for now."""
-        self._left_with = self._left_with or error
-        self._take(leg)
+        self._failed_with(leg, error)
+        self.ended(leg, error)
+        self._take(other)
 
     @property
     def restarts(self) -> bool:
@@ -228,9 +257,9 @@ class Call:
     @property
     def hedge_after(self) -> float | None:
         """Seconds after which a first token is late; None when no second route is asked for that."""
-        if len(self.legs) <= self.leg.position + 1 or not self._stream:
+        if not self.legs.untried or not self._stream or self.completion is not None:
             return None
-        wanted = self.options["hedge_after"] if "hedge_after" in self.options else self.wrapper.config.hedge_after
+        wanted = self.options.get("hedge_after", self.wrapper.config.hedge_after)  # None in the options counts
         if wanted == "auto":
             return HEDGE_REASONING if self.request.reasoning_effort or _thinks(self.target) else HEDGE
         return wanted
@@ -239,7 +268,7 @@ class Call:
     def _tag(self) -> str:
         return "&".join(f"{name}={value}" for name, value in sorted((self.options.get("tags") or {}).items()))
 
-    def _note(self, leg: Leg, error: LLMError | None, duration: float, wait: float | None) -> None:
+    def _note(self, leg: Leg, error: LLMError | None, duration: float, usage: Usage | None) -> None:
         self.details.append(
             {
                 "provider": leg.target.provider,
@@ -247,14 +276,16 @@ class Call:
                 "error_type": error.error_type if error is not None else None,
                 "status_code": error.status_code if error is not None else 200,
                 "duration": duration,
-                "wait": wait,
+                "wait": None,
+                "usage": response.usage_dict(usage) if usage is not None else None,
             }
         )
 
-    def _without_key(self, message: str) -> str:
+    @staticmethod
+    def _without_key(message: str, target: Target) -> str:
         """Whatever a provider or a foreign client says, it does not repeat the key through us; not its beginning
         either, where a quotation was cut."""
-        key = self.target.key
+        key = target.key
         secret = key.reveal() if key is not None else ""
         if len(secret) < SHORTEST_KEY or secret[:SHORTEST_KEY] not in message:
             return message
@@ -283,7 +314,7 @@ class Call:
         wanted = self.options.get("response_format")
         if wanted is not None:
             result._parsed = parse(wanted, reply.content)
-        self._count(True, reply.usage, facts.response_time)
+        self._count(reply.usage, facts.response_time)
         return result
 
     def failed(
@@ -297,36 +328,35 @@ class Call:
         raw: bytes | None = None,
     ) -> Response:
         """The error response: of several routes that failed, the error of the first, and what the others said."""
-        if self._left_with is not None and not _says_something(partial):
-            error = self._of_all(error)
         facts = self._facts(request_id, rate_limit, first_token, raw)
         if facts.attempts:
-            self._count(False, partial.usage if partial is not None else None, facts.response_time)
+            self._count(partial.usage if partial is not None else None, facts.response_time)
+        if self._failures and not _says_something(partial):
+            error = self._of_all(error)
+            if error.provider != facts.provider or error.model != facts.model:
+                facts.provider, facts.model, facts.request_id = error.provider, error.model, None
         return response.failure(error, facts, partial)
 
     def _of_all(self, last: LLMError) -> LLMError:
-        first = self._left_with
-        assert first is not None  # noqa: S101  # asked for only then
-        others = [d for d in self.details if (d["provider"], d["model"]) != (first.provider, first.model)]
-        said = dict.fromkeys(f"{d['provider']}/{d['model']}: {d['error_type']}" for d in others)
-        if said:
-            first.message = f"{first.message} Other routes failed too ({'; '.join(said)})."
+        """The failure of the first route, which names the others; those that could not be asked are among them."""
+        failures = {**self.legs.refused, **self._failures}
+        if len(failures) < 2:
+            return last
+        first, *others = (failures[position] for position in sorted(failures))
+        said = "; ".join(f"{error.provider}/{error.model}: {error.error_type}" for error in others)
+        first.message = f"{first.message} Other routes failed too ({said})."
         return first
 
-    def _count(self, ok: bool, usage: Usage | None, seconds: float) -> None:
-        """Once for each provider that was asked: the last as the call ended, the others as failures."""
+    def _count(self, usage: Usage | None, seconds: float) -> None:
+        """Once for each provider that was asked; as an error where the last attempt failed. `usage` is what the last
+        one asked had reported, `seconds` the time of the call."""
         counts = self.wrapper.counts
-        if ok:
-            counts.success(self.provider, usage, seconds)
-        else:
-            counts.failure(self.provider, usage, seconds)
-        if len(self.details) > 1:
-            others: dict[str, float] = {}
-            for detail in self.details:
-                if detail["provider"] != self.provider:
-                    others[detail["provider"]] = others.get(detail["provider"], 0.0) + detail["duration"]
-            for provider, spent in others.items():
-                counts.failure(provider, None, spent)
+        for provider, failed in self._failed_at.items():
+            spent = seconds
+            if len(self._failed_at) > 1:
+                spent = sum(detail["duration"] for detail in self.details if detail["provider"] == provider)
+            count = counts.failure if failed else counts.success
+            count(provider, usage if provider == self.provider else None, spent)
 
     def _facts(
         self, request_id: str | None, rate_limit: RateLimit | None, first_token: float | None, raw: bytes | None
@@ -353,10 +383,12 @@ class Call:
 
     def cancelled(self, partial: Reply | None = None) -> None:
         """The caller gave up: counted with what was reported, and no error of the provider's."""
-        self.ended(self.leg, GIVEN_UP)
+        self._over = True
+        usage = partial.usage if partial is not None else None
+        for leg in list(self._under_way):
+            self.ended(leg, GIVEN_UP, usage=usage if leg is self.leg else None)
         if self.details:
-            usage = partial.usage if partial is not None else None
-            self._count(True, usage, self.now() - self.started)
+            self._count(usage, self.now() - self.started)
 
     @property
     def budgeted(self) -> bool:
@@ -393,7 +425,8 @@ def _says_something(partial: Reply | None) -> bool:
 
 def _thinks(target: Target) -> bool:
     """Whether the model is of a family that reasons before it answers, asked or not."""
-    return "temperature" in target.profile.refuses
+    profile = target.profile
+    return "temperature" in profile.refuses or (target.dialect.name == "gemini" and profile.reasoning != "none")
 
 
 __all__ = ["Call", "unexpected"]

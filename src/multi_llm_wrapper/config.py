@@ -119,6 +119,8 @@ class ProviderConfig(_Checked):
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     api_version: str | None = None
+    backend: Literal["native", "litellm"] | None = field(default=None, kw_only=True)
+    """Through what this provider is asked; None: as the wrapper has it."""
 
     _checks: ClassVar[Mapping[str, checks.Check]] = {
         "api_key": checks.key,
@@ -130,6 +132,7 @@ class ProviderConfig(_Checked):
         "proxy": checks.proxy,
         "ca_file": checks.file,
         "api_version": checks.token,
+        "backend": checks.choice("native", "litellm"),
     }
 
 

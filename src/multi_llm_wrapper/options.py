@@ -148,7 +148,7 @@ def _check_conversation(messages: list[Message]) -> None:
     calls: set[str] = set()
     said = False
     for i, message in enumerate(messages):
-        said = said or _says(message.content) or isinstance(message, ToolMessage)
+        said = said or _says(message.content)
         if isinstance(message, AssistantMessage):
             if message.tool_calls:
                 calls.update(call.id for call in message.tool_calls)

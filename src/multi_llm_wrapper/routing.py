@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +36,10 @@ from .version import __version__
 NO_LIMITS = Timeouts()
 MAX_KEPT = 1000
 """How many resolved targets are kept; a program asks few models, but a name can come from outside."""
+_VARIABLES = frozenset(
+    name for row in ROWS.values() for name in (*row.key_env, *row.base_url_env, *row.version_env)
+)  # fmt: skip
+"""What is read of the environment; the rest of it is not kept."""
 _CHANGE_TARGET = frozenset(("api_key", "extra_headers", "timeout", "timeouts", "max_retries"))
 _COMPATIBLE = ProviderRow(name="compatible", base_url="", key_required=False)
 
@@ -70,11 +75,13 @@ class Target(Struct, frozen=True):
     weight: float = 1.0
     gate: Gate | None = None
     """Bounds how many requests are under way there, when `max_concurrency` is set."""
+    backend: str = "native"
+    """What carries the requests: our own dialects and transport, or `litellm`."""
 
     @property
     def name(self) -> str:
         """For sticky choices and for people; no two deployments of a group share it."""
-        return f"{self.provider}/{self.model} at {self.base_url}"
+        return f"{self.provider}/{self.model} at {self.base_url} {_fingerprint(self.key)}"
 
     def __repr__(self) -> str:
         """Without the headers: the key is in them."""
@@ -87,7 +94,7 @@ class Router:
 
     def __init__(self, config: WrapperConfig, environ: Mapping[str, str]) -> None:
         self._config = config
-        self._environ = environ
+        self._environ = {name: value for name, value in environ.items() if name in _VARIABLES}
         self._groups: dict[str | None, tuple[Target, ...]] = {}
         self._health: dict[tuple[str, ...], Health] = {}
         self._changes = -1
@@ -117,9 +124,13 @@ class Router:
             return self._resolve(model, options)
 
     def routes(self, model: str | None, options: Options) -> tuple[str | None, ...]:
-        """The model names to ask one after the other: `model`, then its fallbacks."""
+        """The model names to ask one after the other: `model`, then its fallbacks. Raises `ValidationError` for one of
+        the call's that is nowhere; those of the configuration were checked."""
         fallbacks = options.get("fallbacks")
-        if fallbacks is None:
+        if fallbacks is not None:
+            for i, fallback in enumerate(fallbacks):
+                self._check_name(f"fallbacks[{i}]", fallback)
+        else:
             config = self._config
             named = config.default_model if model is None else model
             fallbacks = config.fallbacks.get(named, []) if config.fallbacks and isinstance(named, str) else []
@@ -129,12 +140,26 @@ class Router:
         """Every model name in the configuration is one that can be routed. Raises `ValueError` naming the field."""
         for name, fallbacks in self._config.fallbacks.items():
             for i, fallback in enumerate(fallbacks):
-                if fallback in self._config.deployments:
-                    continue
                 try:
-                    self.decide(fallback)
+                    self._check_name(f"WrapperConfig.fallbacks[{name!r}][{i}]", fallback)
                 except LLMError as error:
-                    raise ValueError(f"WrapperConfig.fallbacks[{name!r}][{i}]: {error.message}") from None
+                    raise ValueError(error.message) from None
+        for name, places in self._config.deployments.items():
+            for i, place in enumerate(places):
+                if not self._known(place.provider):
+                    field = f"WrapperConfig.deployments[{name!r}][{i}].provider"
+                    known = sorted({*ROWS, *PROVIDER_CONFIGS, *self._config.providers})
+                    hint = checks.near(place.provider, known)
+                    raise checks.refuse(field, f"is {place.provider!r}, no known provider{hint}", "use one of them")
+
+    def _check_name(self, field: str, model: str) -> None:
+        """Raises `ValidationError` when no provider has `model`."""
+        if model not in self._config.deployments:
+            try:
+                self.decide(model)
+            except LLMError as error:
+                error.message = f"{field}: {error.message}"
+                raise
 
     def health(self, now: float) -> list[dict[str, Any]]:
         """What is known of each deployment that was asked lately, or is configured."""
@@ -156,7 +181,12 @@ class Router:
     def _resolve(self, model: str | None, options: Options) -> tuple[Target, ...]:
         places = self._deployments(model)
         if places:
-            return tuple(self._place(one.provider, one.model, options, one) for one in places)
+            others = elsewhere(options) if options else options
+            first = places[0].provider
+            return tuple(
+                self._place(one.provider, one.model, options if one.provider == first else others, one)
+                for one in places
+            )
         provider, name = self.decide(model)
         return (self._place(provider, name, options),)
 
@@ -190,6 +220,7 @@ class Router:
             ca_file=given.ca_file,
             weight=deployment.weight if deployment is not None else 1.0,
             gate=health.gate_for(self._config.max_concurrency),
+            backend=given.backend or self._config.backend,
         )
 
     def _known_health(self, place: tuple[str, str, str, str]) -> Health:
@@ -348,6 +379,7 @@ class Router:
 _VERSION = re.compile(r"(?<!/)/v\d[a-z0-9]*$")
 
 
+@lru_cache(maxsize=MAX_KEPT)
 def join_url(base: str, path: str) -> str:
     """`base` + `path`, and the query of `base` at the end; when both name a version ("/v1", "/v1beta"), that of `base`
     counts."""
@@ -369,9 +401,20 @@ def _address(base: str, row: ProviderRow, model: str, version: str | None) -> st
 
 def _of_deployment(given: ProviderConfig, deployment: Deployment) -> ProviderConfig:
     """The provider's configuration with what the deployment says otherwise."""
-    return replace(
-        given, api_key=deployment.api_key or given.api_key, base_url=deployment.base_url or given.base_url
-    )
+    return replace(given, api_key=deployment.api_key or given.api_key, base_url=deployment.base_url or given.base_url)
+
+
+def elsewhere(options: Options) -> Options:
+    """The options of a call as they are for another provider than the one asked: the key is not its business."""
+    rest = options.copy()
+    rest.pop("api_key", None)
+    headers = rest.get("extra_headers")
+    if headers:
+        rest["extra_headers"] = {name: value for name, value in headers.items() if name.lower() not in _KEY_HEADERS}
+    return rest
+
+
+_KEY_HEADERS = frozenset(("authorization", *(row.auth[0].lower() for row in ROWS.values())))
 
 
 def _fingerprint(key: Secret | None) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Protocol
+
+from msgspec import structs
 
 from . import foreign
 from .attempt import Answer, LiveStream
@@ -12,7 +13,8 @@ from .call import GIVEN_UP, Call, unexpected
 from .errors import LLMError
 from .fold import Fold, events_of
 from .legs import Leg
-from .types import Event, RateLimit, ReasoningDelta, Reply, TextDelta, ToolCallDelta
+from .routing import Target
+from .types import Event, RateLimit, ReasoningDelta, Reply, TextDelta, ToolCallDelta, Usage
 
 
 class Source(Protocol):
@@ -50,13 +52,27 @@ async def _open(call: Call, leg: Leg) -> Source:
     deadline = call.attempt_deadline()
     if call.completion is not None:
         return Replay(await foreign.answer(call.completion, call, deadline), call)
-    live = LiveStream(leg.target, call.clock, call.loop, keep_raw=bool(call.options.get("keep_raw")))
+    if leg.target.backend == "litellm":
+        from . import litellm_bridge
+
+        found = await litellm_bridge.open_stream(call, leg, deadline)
+        return Replay(found, call) if isinstance(found, Answer) else found
+    target = _hurried(leg, call)
+    live = LiveStream(target, call.clock, call.loop, keep_raw=bool(call.options.get("keep_raw")))
     try:
         await live.open(call.wrapper.transport, leg.wire, deadline)
     except BaseException:
         live.abort()
         raise
     return live
+
+
+def _hurried(leg: Leg, call: Call) -> Target:
+    """The target, whose first token is due early enough for each untried route to have as much time."""
+    limits, share = leg.target.limits, call.share() - call.now()
+    if share >= limits.first_token or not call.budget.untried:
+        return leg.target
+    return structs.replace(leg.target, limits=structs.replace(limits, first_token=max(share, 0.0)))
 
 
 class Replay:
@@ -123,19 +139,31 @@ class _Race:
     def _lost(self, leg: Leg, failure: BaseException) -> None:
         """One has failed while the other may still deliver: that one is what the call waits for now."""
         error = failure if isinstance(failure, LLMError) else unexpected(failure)
-        self._call.ended(leg, error)
-        self._call.follow(next(iter(self._running.values())), error)
+        self._call.lost(leg, error, next(iter(self._running.values())))
 
     async def _stop(self) -> None:
-        """The loser is cancelled at once: its connection is closed when this returns."""
+        """The loser is cancelled at once: its connection is closed when this returns, or, when the caller gives up at
+        this very moment, as soon as the loop turns."""
         losers, self._running = self._running, {}
         for task in losers:
             task.cancel()
-        for task, leg in losers.items():
-            with suppress(BaseException):
-                source, _ = await task
-                source.abort()
-            self._call.ended(leg, GIVEN_UP)
+            task.add_done_callback(_discard)
+        try:
+            if losers:
+                await asyncio.wait(losers)
+        finally:
+            for task, leg in losers.items():
+                usage = _discard(task) if task.done() else None
+                self._call.ended(leg, GIVEN_UP, usage=usage)
+
+
+def _discard(task: asyncio.Task[Begun]) -> Usage | None:
+    """Closes what was opened, and gives what it had reported."""
+    if task.cancelled() or task.exception() is not None:
+        return None
+    source, _ = task.result()
+    source.abort()
+    return source.fold.reply().usage
 
 
 async def _first(call: Call, leg: Leg) -> Begun:

@@ -121,7 +121,8 @@ class ResponseStream:
             if source is None:
                 if not call.budgeted:
                     call.prepare()
-                source, self._ready = await self._wait(start(call, hedged=self._first_token is None))
+                begun = await self._wait(start(call, hedged=self._first_token is None))
+                source, self._ready = begun
                 self._source = source
             events, self._ready = self._ready or await source.next(), None
             if self._response is not None:
@@ -178,7 +179,8 @@ class ResponseStream:
             self._fail(call, error)
             return
         restart = self._delivered and call.restarts and not self._called_tool
-        wait = call.after_failure(error, may_retry=restart or not self._delivered, restart=restart)
+        usage = self._source.fold.reply().usage if self._source is not None else None
+        wait = call.after_failure(error, may_retry=restart or not self._delivered, restart=restart, usage=usage)
         if wait is None:
             self._fail(call, error)
             return
@@ -194,7 +196,8 @@ class ResponseStream:
         reply = whole(source.fold, call.target)
         self._source = None
         first = self._first_token
-        call.ended(call.leg, None, took=None if first is None else call.started + first - call.leg.began)
+        took = None if first is None else call.started + first - call.leg.began
+        call.ended(call.leg, None, took=took if took and took > 0 else None)  # else the token was of an attempt before
         self._response = call.succeeded(
             reply, source.request_id, source.rate_limit, first_token=self._first_token, raw=source.raw
         )

@@ -36,7 +36,7 @@ async def ask(llm: LLMWrapper, prompt: Any = "Hello", model: str = "gpt-4o", **o
 async def test_the_same_question_is_asked_once() -> None:
     """The second answer equals the first, but for what it says about its own call; over the wire there is one."""
     headers = {"x-request-id": "req_1", "x-ratelimit-remaining-requests": "5"}
-    async with serve(whole(completion(), headers=headers)) as server, cached(server) as llm:
+    async with serve([0.1, *whole(completion(), headers=headers)]) as server, cached(server) as llm:
         first, second = await ask(llm), await ask(llm)
         assert 1 == len(server.requests)
 

@@ -456,6 +456,9 @@ ROWS = [
         "model_not_found", "ResourceNotFoundException", aws("ResourceNotFoundException")),
     # content filter
     Row("azure filter", 400, AZURE_FILTER, "content_filter", "content_filter"),
+    Row("anthropic filter", 400,
+        anthropic("invalid_request_error", "Output blocked by content filtering policy"),
+        "content_filter", "invalid_request_error"),
     Row("openai policy", 400,
         openai("Your request was rejected", code="content_policy_violation"),
         "content_filter", "content_policy_violation"),

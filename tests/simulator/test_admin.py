@@ -163,6 +163,20 @@ def test_the_page_shows_requests_as_they_came(tmp_path: Path) -> None:
     assert '<b id="failed">1</b>' in found
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium; on Debian: apt-get install chromium")
+def test_a_request_can_be_opened_by_its_address(tmp_path: Path) -> None:
+    """`/_sim/#1` shows all of request 1, as text."""
+    with Simulator() as simulator:
+        for one in (ask("openai_chat", "<i>Hello</i>"), ask("gemini")):
+            simulator.brain.handle(one.sim())
+        found = chromium(tmp_path, "--dump-dom", f"{simulator.url}/_sim/#1")
+    details = re.findall(r'<tr class="detail">.*?<pre>(.*?)</pre>', found, re.DOTALL)
+
+    assert 1 == len(details)
+    assert '"content": "&lt;i&gt;Hello&lt;/i&gt;"' in details[0]
+    assert '"authorization": "sha256:' in details[0]
+
+
 def pixels(png: bytes) -> tuple[int, int, bytes]:
     """Width, height and the raw rows of a PNG."""
     width, height = struct.unpack(">II", png[16:24])

@@ -130,6 +130,28 @@ def test_a_reset_forgets_faults_and_counts() -> None:
     assert [200, 503, 200] == [status(brain, ask("openai_chat")), status(brain, request), status(brain, request)]
 
 
+@pytest.mark.parametrize("value", ["inf", "1e300", "-1e300", "1e-300", "0"])
+def test_no_number_breaks_a_fault(value: str) -> None:
+    """Whatever a header says, there is a plan."""
+    for name, fault in FAULTS.items():
+        for param in fault.params:
+            for dialect in DIALECTS:
+                request = with_fault(ask(dialect, stream="stream" in fault.on), f"{name}?{param}={value}").sim()
+                assert list(itertools.islice(Brain().handle(request).steps, 10)) is not None
+
+
+def test_a_scenario_says_which_answers_fail() -> None:
+    """Each answer of a sequence by itself; a name that is none is told when the scenario is read."""
+    sequence = [{"fault": "unavailable"}, {"text": "Hello.", "fault": "cut?k=0"}, {"text": "Hello."}]
+    brain = Brain(scenario={"replies": [{"match": {"model": "gpt-4o"}, "sequence": sequence}]})
+    plans = [brain.handle(ask("openai_chat", stream=True).sim()) for _ in range(3)]
+    assert [503, 200, 200] == [plan.status for plan in plans]
+    assert [None, "close", None] == [list(plan.steps)[-1].cut for plan in plans]
+    assert ["unavailable", "cut", None] == [entry.fault for entry in brain.journal]
+    with pytest.raises(ValueError, match="did you mean 'cut'"):
+        Brain(scenario={"replies": [{"fault": "cutt"}]})
+
+
 def test_a_refused_request_keeps_its_refusal() -> None:
     """What the provider would not have answered anyway is not made better by a fault."""
     request = with_fault(ask("openai_chat"), "gzip")._replace(headers={"x-sim-fault": "gzip"})

@@ -58,6 +58,16 @@ def test_a_bucket_gives_no_more_than_a_minutes_worth(size: int, takes: list[tupl
     assert 0 <= bucket.remaining(now) <= size
 
 
+def test_a_bucket_is_refilled_evenly_in_a_minute() -> None:
+    """Half of it in half a minute, all of it in one, never more; debts are paid first."""
+    bucket = Bucket(120, 0.0)
+    bucket.take(120, 0.0)
+
+    assert [0, 1, 60, 120, 120] == [bucket.remaining(now) for now in (0.0, 0.5, 30.0, 60.0, 600.0)]
+    bucket.take(180, 600.0)
+    assert (0, 30.5, 90.0) == (bucket.remaining(600.0), bucket.wait(1, 600.0), bucket.reset(600.0))
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0s"), (0.0061, "7ms"), (1.2, "1.2s"), (60, "1m0s"), (179.56, "2m59.56s"), (0.9999, "1s")]
 )
@@ -277,13 +287,14 @@ def test_an_answer_is_no_longer_than_the_model_can_say() -> None:
 # --- versions and models ---------------------------------------------------------------------------------------------
 
 
-def test_anthropic_knows_two_versions() -> None:
+def test_anthropic_knows_its_versions() -> None:
+    """The newest, too, which the official client asks for; another or none is a bad request."""
     asked = ask("anthropic_messages")
 
     def status(version: str) -> int:
         return Brain().handle(asked._replace(headers={**asked.headers, "anthropic-version": version}).sim()).status
 
-    assert [200, 200, 400, 400] == [status(v) for v in ("2023-06-01", "2023-01-01", "2024-01-01", "")]
+    assert [200, 200, 400, 400] == [status(v) for v in ("2026-10-21", "2023-06-01", "2024-01-01", "")]
 
 
 def test_azure_wants_its_version() -> None:

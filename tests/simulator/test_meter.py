@@ -103,6 +103,17 @@ def test_paced_pieces_are_measured_and_flat_out_ones_are_not(kind: str) -> None:
     assert kind == "memory" or paced >= 19
 
 
+def test_a_plain_answer_that_has_a_time_is_measured() -> None:
+    """Its one piece is due when its stream would have ended."""
+
+    async def main() -> int:
+        async with Shell("http", Brain(first_token=0.01)) as shell:
+            await read(await shell.send(ask("openai_chat", max_tokens=5)))
+            return shell.brain.timing_report().sends
+
+    assert 1 == run(main())
+
+
 def test_the_report_tells_a_loop_that_was_held_up() -> None:
     """A block of 60 ms in the serving loop is an error of about as much, and the stream still ends on time."""
 

@@ -29,13 +29,14 @@ def post(simulator: Simulator, asked: Ask) -> tuple[int, bytes]:
 
 def test_it_serves_from_start_to_close() -> None:
     """As a context manager it is up inside and gone outside, and leaves no thread behind."""
+    before = set(threading.enumerate())
     with Simulator(seed=3) as simulator:
         assert (200, body_of(Brain(seed=3), ask("gemini"))) == post(simulator, ask("gemini"))
         assert f"http://127.0.0.1:{simulator.port}" == simulator.url
         assert f"{simulator.url}/v1" == simulator.base_url("openai")
         port = simulator.port
 
-    assert "multi-llm-simulator" not in [thread.name for thread in threading.enumerate()]
+    assert set() == set(threading.enumerate()) - before
     with pytest.raises(ConnectionRefusedError):
         RawClient(port)
 

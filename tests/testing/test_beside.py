@@ -77,8 +77,13 @@ import sys
 
 def test_nothing_is_loaded_but_the_plugin():
     ours = sorted(name for name in sys.modules if name.split(".")[0] == "multi_llm_wrapper")
-    assert ours == ["multi_llm_wrapper", "multi_llm_wrapper.testing", "multi_llm_wrapper.testing.plugin"]
+    needed = ["multi_llm_wrapper", "multi_llm_wrapper.testing", "multi_llm_wrapper.testing.plugin"]
+    assert ours == [*needed, "multi_llm_wrapper.version"]
+    assert [] == [name for name in ("aiohttp", "msgspec") if name in sys.modules]
 """
+
+
+STRICT = ("-o", "asyncio_mode=strict", "-o", "asyncio_default_fixture_loop_scope=function")
 
 
 def session(folder: Path, text: str, *args: str, without: tuple[str, ...] = ()) -> str:
@@ -93,7 +98,7 @@ def session(folder: Path, text: str, *args: str, without: tuple[str, ...] = ()) 
 
 def test_beside_pytest_asyncio(tmp_path: Path) -> None:
     """In async tests of its loops."""
-    said = session(tmp_path, BESIDE_ASYNCIO, "-o", "asyncio_mode=strict", without=("xdist", "anyio"))
+    said = session(tmp_path, BESIDE_ASYNCIO, *STRICT, without=("xdist", "anyio"))
 
     assert "2 passed" in said, said
 
@@ -115,7 +120,11 @@ def test_beside_pytest_xdist(tmp_path: Path) -> None:
 def test_beside_all_of_them(tmp_path: Path) -> None:
     """Async tests spread over workers."""
     said = session(
-        tmp_path, BESIDE_ASYNCIO + BESIDE_ANYIO.removeprefix(ASK).replace("def test_", "def test_anyio_"), "-n", "2"
+        tmp_path,
+        BESIDE_ASYNCIO + BESIDE_ANYIO.removeprefix(ASK).replace("def test_", "def test_anyio_"),
+        *STRICT,
+        "-n",
+        "2",
     )
 
     assert "4 passed" in said, said

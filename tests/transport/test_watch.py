@@ -60,7 +60,7 @@ async def test_a_block_that_lasts_too_long_ends_with_the_error() -> None:
         await sleep(SOON, LATE)
     task = asyncio.current_task()
     assert task is not None
-    assert task.cancelling() == 0
+    assert 0 == task.cancelling()
     await asyncio.sleep(0)
 
 
@@ -125,7 +125,7 @@ async def test_with_a_response_the_read_is_ended_and_the_task_spared() -> None:
             await reply.next_chunk()
         task = asyncio.current_task()
         assert task is not None
-        assert task.cancelling() == 0
+        assert 0 == task.cancelling()
 
 
 async def test_a_cancellation_from_outside_stays_one() -> None:

@@ -14,7 +14,6 @@ it is called through its module, so that a test may patch `litellm.acompletion`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..attempt import Answer
@@ -37,9 +36,9 @@ async def open_stream(call: Call, leg: Leg, deadline: float) -> ChunkStream | An
     """One streamed attempt, or the whole answer when that is what came. Raises `LLMError`."""
     asked = attempt.of(call, leg)
     result = await reply.ask(asked, deadline)
-    if isinstance(result, Mapping) or isinstance(getattr(result, "choices", None), list):
-        return reply.whole(result, asked)
-    return ChunkStream(result, asked, deadline)
+    if hasattr(result, "__aiter__") and not isinstance(getattr(result, "choices", None), list):
+        return ChunkStream(result, asked, deadline)
+    return reply.whole(result, asked)
 
 
 __all__ = ["ChunkStream", "answer", "check", "open_stream"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeGuard
 
 from .. import dialects, foreign
 from ..attempt import GRACE
@@ -13,7 +13,7 @@ from ..dialects import waits
 from ..errors import IncompleteStreamError, LLMError, TimeoutError
 from ..fold import Fold
 from ..sse import ServerEvent
-from ..types import Event, Finished, RateLimit
+from ..types import Event, Finished, RateLimit, ToolCallDelta
 from . import reply
 from .attempt import Attempt
 from .exceptions import classify
@@ -41,6 +41,7 @@ class ChunkStream:
         self._last_call: float | None = None  # set by the finish reason: when we stop waiting for what may follow
         self._step: asyncio.Task[Any] | None = None
         self._over = False
+        self._calls = False
         self._closing: asyncio.Task[None] | None = None
         self._raw: list[bytes] | None = [] if attempt.options.get("keep_raw") else None
 
@@ -101,6 +102,9 @@ class ChunkStream:
         if self._raw is not None:
             self._raw.append(body)
         events = self._decoder.feed(ServerEvent("", body))
+        self._calls = self._calls or any(isinstance(event, ToolCallDelta) for event in events)
+        if not self._calls:  # as in `reply.tidy`
+            events = [Finished("stop", e.provider_reason) if _finished_by_calls(e) else e for e in events]
         if _invents(self._chunks) and any(isinstance(event, Finished) for event in events):
             raise _cut(self._attempt)
         return events
@@ -132,6 +136,10 @@ class ChunkStream:
         else:
             code, how = "idle_timeout", "sent nothing in the middle of its reply; raise timeouts.idle"
         return TimeoutError(f"{provider}, asked through litellm, {how}, or try again.", code=code)
+
+
+def _finished_by_calls(event: Event) -> TypeGuard[Finished]:
+    return isinstance(event, Finished) and event.reason == "tool_calls"
 
 
 async def _next(iterator: Any) -> Any:

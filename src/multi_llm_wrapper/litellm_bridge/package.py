@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
 from ..errors import UnsupportedFeatureError
@@ -16,6 +17,7 @@ from ..routing import Target
 
 _QUIET = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else the import asks the network for prices
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",  # else the first call of Claude does, for names of headers
     "LITELLM_MODE": "PRODUCTION",  # else it reads a `.env` file into the environment
 }
 """Set for the time of the import, where the user has not set them."""
@@ -54,6 +56,7 @@ def _import() -> Any:
         os.environ.update(ours)
         try:
             module: Any = importlib.import_module("litellm")
+            _load_what_is_bundled()
         except ImportError as error:
             raise _missing(f"it cannot be imported ({error})") from None
         finally:
@@ -63,6 +66,12 @@ def _import() -> Any:
         if "LITELLM_LOG" not in os.environ:
             _silence()
         return module
+
+
+def _load_what_is_bundled() -> None:
+    """What litellm would otherwise load at the first call that needs it, when the variables are gone."""
+    with suppress(ImportError, AttributeError):  # another version has it elsewhere, or not at all
+        importlib.import_module("litellm.anthropic_beta_headers_manager")._load_beta_headers_config()
 
 
 def _silence() -> None:

@@ -20,24 +20,24 @@ T = TypeVar("T")
 
 async def ask(attempt: Attempt, deadline: float) -> Any:
     """What `litellm.acompletion` gives before loop time `deadline`: a completion, or chunks. Raises `LLMError`."""
-    litellm = await load()
     try:
-        return await _alone(litellm.acompletion(**arguments(attempt, deadline)), deadline)
+        async with asyncio.timeout_at(deadline):
+            litellm = await load()
+            return await _alone(litellm.acompletion(**arguments(attempt, deadline)))
     except LLMError:
         raise
     except Exception as error:
         raise classify(error, attempt) from error
 
 
-async def _alone(work: Awaitable[T], deadline: float) -> T:
+async def _alone(work: Awaitable[T]) -> T:
     """The result of `work`, in a task of its own: so no exception that the caller is handling is in the context of what
     it raises, where `classify` looks for its origin."""
 
     async def run() -> T:
         return await work
 
-    async with asyncio.timeout_at(deadline):
-        return await asyncio.create_task(run())
+    return await asyncio.create_task(run())
 
 
 def whole(result: Any, attempt: Attempt) -> Answer:
@@ -64,7 +64,15 @@ def tidy(completion: dict[str, Any]) -> dict[str, Any]:
             for name in ("message", "delta"):
                 if isinstance(choice.get(name), dict):
                     _tidy_message(choice[name])
+            if choice.get("finish_reason") == "tool_calls" and _calls_nothing(choice.get("message")):
+                choice["finish_reason"] = (
+                    "stop"  # litellm's way to JSON where a model has no schemas is a tool of its own
+                )
     return tidied
+
+
+def _calls_nothing(message: Any) -> bool:
+    return isinstance(message, dict) and not message.get("tool_calls")
 
 
 def _tidy_message(message: dict[str, Any]) -> None:

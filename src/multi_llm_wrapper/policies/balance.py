@@ -37,12 +37,17 @@ def least_busy(candidates: Sequence[C], rng: random.Random) -> C:
 
 
 def lowest_latency(candidates: Sequence[C], rng: random.Random) -> C:
-    """The better of two drawn by weight: so that the fastest is not flooded. One never asked is tried first."""
-    unknown = [c for c in candidates if c.health.latency is None and not c.health.busy]
+    """The better of two drawn by weight: so that the fastest is not flooded. One never asked is tried first; one that
+    has not answered yet is the worse choice."""
+    unknown = [c for c in candidates if not c.health.attempts]
     if unknown:
         return weighted(unknown, rng)
-    first, second = weighted(candidates, rng), weighted(candidates, rng)
-    return min(first, second, key=lambda c: (c.health.latency or 0.0) * (1 + c.health.busy))
+    return min(weighted(candidates, rng), weighted(candidates, rng), key=_expected)
+
+
+def _expected(candidate: Candidate) -> float:
+    latency = candidate.health.latency
+    return math.inf if latency is None else latency * (1 + candidate.health.busy)
 
 
 def sticky(candidates: Sequence[C], value: str) -> C:

@@ -30,13 +30,14 @@ class Budget:
     """Attempts and time of one call. `deadline` is in seconds of the call's monotonic clock. Of the attempts one is
     kept for each route that was not tried yet."""
 
-    __slots__ = ("_random", "_stale", "attempts", "deadline", "max_attempts", "untried")
+    __slots__ = ("_random", "_refused", "_stale", "attempts", "deadline", "max_attempts", "untried")
 
     def __init__(self, max_retries: int, deadline: float, rng: random.Random | None = None, *, routes: int = 1) -> None:
         self.max_attempts = max_retries + routes
         self.deadline = deadline
         self.attempts = 0
         self.untried = routes - 1
+        self._refused = 0
         self._stale = False
         self._random = rng or random
 
@@ -55,12 +56,19 @@ class Budget:
             return Step(0.0, move=True)
         return None
 
-    def moved(self, routes: int = 1) -> None:
-        """So many routes further: they are no longer untried."""
-        self.untried = max(0, self.untried - routes)
+    @property
+    def spare(self) -> bool:
+        """Whether there is an attempt beside those that are kept for untried routes."""
+        return self.attempts + self.untried < self.max_attempts
+
+    def routes(self, untried: int, refused: int) -> None:
+        """So many have not had their turn, and so many cannot be asked: their attempts are nobody's."""
+        self.untried = untried
+        self.max_attempts -= refused - self._refused
+        self._refused = refused
 
     def _wait(self, error: LLMError, now: float) -> float | None:
-        if self.attempts + self.untried >= self.max_attempts:
+        if not self.spare:
             return None
         wait = self._backoff() if error.retry_after is None else max(0.0, error.retry_after)  # NaN becomes 0 too
         return None if wait > MAX_WAIT or now + wait >= self.deadline else wait

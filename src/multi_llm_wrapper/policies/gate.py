@@ -49,9 +49,16 @@ class Gate:
         finally:
             timer.cancel()
 
+    def resize(self, limit: int) -> None:
+        """The limit has changed: those for whom there is room now need not wait for somebody to leave."""
+        self.limit = limit
+        while self.waiting and self.inside < limit:
+            self.inside += 1
+            self.leave()
+
     def leave(self) -> None:
         """Gives the place to the next tag's first waiter, or back."""
-        while self._waiting:
+        while self._waiting and self.inside <= self.limit:
             tag, places = self._waiting.popitem(last=False)
             place = places.popleft()
             self.waiting -= 1

@@ -17,7 +17,18 @@ _HALF_LIFE = 30.0
 class Health:
     """Kept by the wrapper for each deployment; times are of the wrapper's monotonic clock."""
 
-    __slots__ = ("_latency", "_latency_at", "attempts", "breaker", "busy", "failures", "gate", "out_reason", "out_until")
+    __slots__ = (
+        "_latency",
+        "_latency_at",
+        "attempts",
+        "breaker",
+        "busy",
+        "failures",
+        "gate",
+        "out_reason",
+        "out_since",
+        "out_until",
+    )
 
     def __init__(self) -> None:
         self.breaker = Breaker()
@@ -25,6 +36,7 @@ class Health:
         self.attempts = 0
         self.failures = 0
         self.out_until = 0.0
+        self.out_since = 0.0
         self.out_reason: str | None = None
         self.gate: Gate | None = None
         self._latency: float | None = None
@@ -37,23 +49,26 @@ class Health:
         elif self.gate is None:
             self.gate = Gate(limit)
         else:
-            self.gate.limit = limit
+            self.gate.resize(limit)
         return self.gate
 
-    def available(self, now: float) -> bool:
-        return now >= self.out_until and self.breaker.allows(now)
+    def available(self, now: float, wait: float = 0.0) -> bool:
+        """Whether it can be asked after `wait` seconds, its circuit being as it is now."""
+        return now + wait >= self.out_until and self.breaker.allows(now)
 
     def begin(self, now: float) -> None:
         self.busy += 1
         self.attempts += 1
         self.breaker.begin(now)
 
-    def end(self, error: LLMError | None, seconds: float, now: float) -> None:
-        """An attempt that took `seconds` to its answer (of a stream: to its first token) ended so."""
+    def end(self, error: LLMError | None, seconds: float, now: float, began: float | None = None) -> None:
+        """An attempt that took `seconds` to its answer (of a stream: to its first token) ended so. `began`: when it was
+        sent; a good answer to what was sent before a take-out does not end it."""
         self.busy -= 1
         if error is None:
             self.breaker.record(True, now)
-            self.out_until, self.out_reason = 0.0, None
+            if began is None or began >= self.out_since:
+                self.out_until, self.out_reason = 0.0, None
             self._learn(seconds, now)
             return
         self.failures += 1
@@ -61,6 +76,7 @@ class Health:
             self.breaker.record(False, now)
         out = out_seconds(error)
         if out is not None:
+            self.out_since = now
             self.out_until, self.out_reason = max(self.out_until, now + out), error.error_type
 
     def dropped(self) -> None:

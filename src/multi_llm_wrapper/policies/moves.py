@@ -24,8 +24,8 @@ MOVES_ON: dict[str, bool] = {
     "general_error": True,
     # Only to a model with a larger known window:
     "context_length_exceeded": False,
-    "request_too_large": False,
     # The caller's own, wherever it is sent:
+    "request_too_large": False,
     "content_filter": False,
     "validation_error": False,
 }
@@ -37,8 +37,14 @@ BREAKS = frozenset(
 )  # fmt: skip
 """Failures that speak against the deployment itself, and so count for its circuit breaker."""
 
-OUT_SECONDS: dict[str, float] = dict.fromkeys(("auth_error", "permission_error", "quota_exceeded"), 60.0) | {"rate_limit": 5.0}
+OUT_SECONDS: dict[str, float] = dict.fromkeys(("auth_error", "permission_error", "quota_exceeded"), 60.0) | {
+    "rate_limit": 5.0
+}
 """For how long a deployment is taken out after a failure that waiting alone can mend, unless it said how long."""
+
+
+MAX_OUT_SECONDS = 3600.0
+"""Whatever a provider says: after an hour it is tried again."""
 
 
 def out_seconds(error: LLMError) -> float | None:
@@ -46,4 +52,4 @@ def out_seconds(error: LLMError) -> float | None:
     usual = OUT_SECONDS.get(error.error_type)
     if usual is None:
         return None
-    return usual if error.retry_after is None else error.retry_after
+    return usual if error.retry_after is None else min(error.retry_after, MAX_OUT_SECONDS)

@@ -7,40 +7,29 @@ function of the request and `seed`, what it refuses is what the real APIs refuse
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, overload
 
-from msgspec import structs
-
 from .. import dialects
 from ..dialects import shape
-from ..dialects.base import Dialect, Encoder
 from ..errors import LLMError, ValidationError
-from ..types import ChatRequest, Reply
-from . import admin, answers, content, models, refusals, replay, routes
-from .answers import Draft
+from . import admin, answers, content, models, refusals, replay, routes, speech
 from .dice import Dice
-from .faults import HEADER, Desk, Planned, Scene, Spec, make
+from .faults import HEADER, Desk, Drawn, Planned, Scene, Spec, make, parse
 from .journal import Journal, JournalEntry
 from .meter import Meter, TimingReport
-from .native import signed_turn
 from .plan import Plan, SimRequest, Step, whole
+from .playbook import Scripted, rule_of
 from .routes import Route
-from .scenario import Answer, Limits, Mode, Scripted, When, rule_of
+from .scenario import Answer, Limits, Mode, When
 from .scripts import Make, Match, Override, Scripts
 from .stage import Scenarios, Stage
 from .timing import Pacer, Timing, Timings, Wait
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
-CREATED = 1_767_225_600
-"""Unix seconds that every answer was made at: answers hang on nothing but request and seed."""
 
 _JSON = {"content-type": "application/json"}
-_SSE = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-_REPLY_IDS = {"openai_chat": "chatcmpl-", "anthropic_messages": "msg_", "gemini": ""}
-_CALL_IDS = {"openai_chat": "call_", "anthropic_messages": "toolu_", "gemini": ""}
-_REQUEST_ID_HEADERS = {"openai_chat": "x-request-id", "anthropic_messages": "request-id"}
 
 
 class Brain:
@@ -242,6 +231,8 @@ class Brain:
             route = routes.find(asked.path, asked.headers)
             entry.dialect = route.dialect
         plan = reply(asked, route, entry)
+        if drawn is None and entry.fault is not None:  # a scenario wants it
+            drawn = Drawn(parse(entry.fault)[0], 0.0)
         if drawn is None:
             return plan
         fault, now = drawn.spec.fault, entry.time
@@ -288,24 +279,24 @@ class Brain:
         if scripted is not None and scripted.fails:
             return self._scripted_failure(scripted, entry, pacer)
         if scripted is not None and scripted.says_something:
-            made = content.draft(scripted, asked, self.seed, route.dialect, _CALL_IDS[route.dialect])
+            made = content.draft(scripted, asked, self.seed, route.dialect, speech.CALL_IDS[route.dialect])
         else:
-            made = answers.draft(asked, self.seed, _CALL_IDS[route.dialect], stage.mode)
+            made = answers.draft(asked, self.seed, speech.CALL_IDS[route.dialect], stage.mode)
         if buckets is not None:
             buckets.spend(made.output_tokens, entry.time)
-        reply = _reply(
-            asked, made, route.dialect, shown=bool(made.reasoning) and _shows_reasoning(asked, request, route)
-        )
-        headers = _ids(entry)
+        shown = bool(made.reasoning) and speech.shows_reasoning(asked, request, route)
+        reply = speech.reply(asked, made, route.dialect, shown=shown)
+        headers = speech.ids(entry)
         if scripted is not None:
             content.finish(reply, scripted, route.dialect)
             headers |= {name.lower(): value for name, value in scripted.headers.items()}
-        status = scripted.status if scripted is not None and scripted.status is not None else 200
-        if asked.stream:
-            encoder = _encoder(dialect, reply, request.body)
-            return Plan(status, _SSE | headers, self._stream(encoder, reply, made, pacer))
-        wire = dialect.encode_reply(reply, created=CREATED)
-        return whole(status, wire.headers | headers, wire.body, pacer.tokens(made.output_tokens) if pacer else 0.0)
+        plan = speech.plan(dialect, reply, made, request.body if asked.stream else None, pacer)
+        plan.headers |= headers
+        if scripted is not None and scripted.status is not None:
+            plan.status = scripted.status
+        if scripted is not None:
+            entry.fault = scripted.fault
+        return plan
 
     def _pacer(self, request: SimRequest, entry: JournalEntry, scripted: Answer | None = None) -> Pacer | None:
         constant = Timing(Wait(self.first_token), Wait(self.pace)) if self.pace or self.first_token else None
@@ -313,22 +304,6 @@ class Brain:
             return self.stage.pacer(request, entry.model or "", (self.seed, entry.number), constant, scripted)
         except ValueError as error:
             raise ValidationError(f"x-sim-timing: {error}", status_code=400, rejected_by="provider") from None
-
-    def _stream(self, encoder: Encoder, reply: Reply, made: Draft, pacer: Pacer | None) -> Iterator[Step]:
-        """A step for every piece. What the protocol or the provider holds back takes its time all the same."""
-        delay, before, begun = 0.0, encoder.start(), pacer is None
-        for event, size in answers.events(reply, made):
-            if pacer is not None and size:
-                delay += pacer.tokens(size)
-                begun = True
-            before += encoder.event(event)
-            if before and begun:
-                yield Step(delay, before)
-                delay, before = 0.0, b""
-        if not begun and pacer is not None:
-            delay = pacer.tokens(0)
-        end = encoder.end(reply.finish_reason or "stop", reply.usage, reply.provider_finish_reason)
-        yield Step(delay, before + end)
 
     def _scripted_failure(self, answer: Answer, entry: JournalEntry, pacer: Pacer | None) -> Plan:
         """At once, unless the answer has a timing of its own."""
@@ -348,66 +323,15 @@ class Brain:
 
     def _models(self, route: Route, entry: JournalEntry) -> Plan:
         if route.model is None:
-            body = models.listing(route.dialect, CREATED, route.style)
+            body = models.listing(route.dialect, speech.CREATED, route.style)
         elif models.known(route.dialect, route.model):
-            body = models.describe(route.dialect, route.model, CREATED)
+            body = models.describe(route.dialect, route.model, speech.CREATED)
         else:
             raise refusals.unknown_model(route.dialect, route.model)
-        return whole(200, _JSON | _ids(entry), shape.encode(body))
+        return whole(200, _JSON | speech.ids(entry), shape.encode(body))
 
     def _refuse(self, error: LLMError, entry: JournalEntry) -> Plan:
         """The error in the provider's own shape."""
         error.request_id = entry.request_id
         wire = dialects.get(entry.dialect or "openai_chat").encode_error(error)
-        return whole(wire.status, wire.headers | _ids(entry), wire.body)
-
-
-def _shows_reasoning(asked: ChatRequest, request: SimRequest, route: Route) -> bool:
-    """Gemini's models when the request says so, others as the model has it."""
-    if route.dialect == "gemini":
-        from ..dialects import gemini
-
-        return gemini.wants_thoughts(request.body)
-    return not models.hides_reasoning(route.dialect, asked.model)
-
-
-def _reply(asked: ChatRequest, made: Draft, dialect: str, shown: bool) -> Reply:
-    """The draft as a whole answer. `shown`: with its reasoning, of which there is some."""
-    extras = {}
-    if made.stopped_by is not None and dialect == "anthropic_messages":
-        extras["stop_sequence"] = made.stopped_by
-    reasoning, content = "".join(made.reasoning), "".join(made.text)
-    return Reply(
-        content=content,
-        reasoning=reasoning if shown else None,
-        tool_calls=made.calls,
-        finish_reason=made.finish,
-        provider_finish_reason="stop_sequence" if made.stopped_by is not None else None,
-        usage=answers.usage(asked, made),
-        response_id=_REPLY_IDS[dialect] + made.id,
-        response_model=asked.model,
-        native=signed_turn(dialect, reasoning, content, made.calls, shown) if reasoning else None,
-        extras=extras,
-    )
-
-
-def _ids(entry: JournalEntry) -> dict[str, str]:
-    """The header with the request's id; Gemini has none."""
-    name = _REQUEST_ID_HEADERS.get(entry.dialect or "")
-    return {name: entry.request_id} if name and entry.request_id else {}
-
-
-def _encoder(dialect: Dialect, reply: Reply, body: bytes) -> Encoder:
-    """Anthropic tells the input tokens at the start; with OpenAI the request says whether there is usage at all."""
-    response_id, model = reply.response_id or "", reply.response_model or ""
-    if dialect.name == "anthropic_messages":
-        from ..dialects import anthropic_messages
-
-        known = structs.replace(reply.usage, reasoning_tokens=None) if reply.usage else None
-        return anthropic_messages.encoder(response_id=response_id, model=model, created=CREATED, usage=known)
-    include_usage = True
-    if dialect.name == "openai_chat":
-        from ..dialects import openai_chat
-
-        include_usage = b"include_usage" in body and openai_chat.wants_usage(body)
-    return dialect.encoder(response_id=response_id, model=model, created=CREATED, include_usage=include_usage)
+        return whole(wire.status, wire.headers | speech.ids(entry), wire.body)

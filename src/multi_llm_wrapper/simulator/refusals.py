@@ -43,12 +43,12 @@ def _key(headers: Mapping[str, str], name: str) -> str:
     return "" if value.lower() == "bearer" else value
 
 
-ANTHROPIC_VERSIONS = ("2023-06-01", "2023-01-01")
-"""https://docs.anthropic.com/en/api/versioning"""
+ANTHROPIC_VERSIONS = ("2026-10-21", "2023-06-01", "2023-01-01")
+"""https://docs.anthropic.com/en/api/versioning; the newest is the one that the official client asks for (2.12)."""
 
 
 def check_version(request: SimRequest, dialect: str) -> None:
-    """Anthropic knows two versions of its API (that there is none is the dialect's to say); Azure wants one named."""
+    """Anthropic knows few versions of its API (that there is none is the dialect's to say); Azure wants one named."""
     version = request.headers.get("anthropic-version")
     if dialect == "anthropic_messages" and version and version not in ANTHROPIC_VERSIONS:
         raise ValidationError(

@@ -15,15 +15,15 @@ the simulator makes up itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from ..types import AssistantMessage, ChatRequest, FinishReason, UserMessage
-from . import tokens
+from ..errors import CLASSES
+from ..types import AssistantMessage, ChatRequest, FinishReason, ToolMessage, UserMessage
+from . import faults, tokens
 from .timing import Timing
 
 Mode = Literal["prose", "echo", "lorem"]
@@ -112,8 +112,6 @@ class Failure(Struct, forbid_unknown_fields=True, kw_only=True):
     retry_after: float | None = None
 
     def __post_init__(self) -> None:
-        from ..errors import CLASSES
-
         if self.type not in CLASSES:
             raise ValueError(f"no error type {self.type!r}; there are {', '.join(CLASSES)}")
 
@@ -135,6 +133,8 @@ class Answer(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=Tru
     error: Failure | None = None
     timing: str | None = None
     """As in `Timing.of`."""
+    fault: str | None = None
+    """What goes wrong with it, as in `cut?k=3`: see `faults`."""
 
     def __post_init__(self) -> None:
         said = [name for name in ("text", "json", "refusal", "error") if getattr(self, name) not in (None, UNSET)]
@@ -151,6 +151,8 @@ class Answer(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=Tru
                 raise ValueError(f"{name!r} = {value!r} is no HTTP header; no line ends, nothing but Latin-1")
         if self.timing is not None:
             Timing.of(self.timing)
+        if self.fault is not None and len(faults.parse(self.fault)) != 1:
+            raise ValueError("fault names more than one, or none; give the others an answer of their own in sequence")
 
     @property
     def fails(self) -> bool:
@@ -231,76 +233,6 @@ class Scenario(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=T
             Timing.of(self.timing)
 
 
-class Scripted:
-    """A rule at work: how often it was used."""
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self.used = 0
-
-    def fits(self, asked: ChatRequest, dialect: str) -> bool:
-        times = self.rule.times
-        return (times == "always" or self.used < times) and self.rule.match.fits(asked, dialect)
-
-    def next(self) -> Answer:
-        sequence = self.rule.sequence
-        answer = sequence[min(self.used, len(sequence) - 1)] if sequence else self.rule
-        self.used += 1
-        return answer
-
-
-class Playbook:
-    """The rules in their order, and the default."""
-
-    def __init__(self) -> None:
-        self.rules: list[Scripted] = []
-        self.default: Answer | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.rules) or self.default is not None
-
-    def add(self, rule: Rule) -> Scripted:
-        scripted = Scripted(rule)
-        self.rules.append(scripted)
-        return scripted
-
-    def take(self, asked: ChatRequest, dialect: str) -> Answer | None:
-        """The answer for this request, counted as used; None when nothing is scripted for it."""
-        for scripted in self.rules:
-            if scripted.fits(asked, dialect):
-                return scripted.next()
-        return self.default
-
-    def clear(self) -> None:
-        self.rules = []
-        self.default = None
-
-
-def rule_of(
-    reply: Answer | Rule | str | Mapping[str, Any] | list[Any],
-    match: When | Mapping[str, Any] | None = None,
-    times: int | None = 1,
-) -> Rule:
-    """A rule from Python: an answer, its text, its fields, or a list of these as a sequence. Raises `ScenarioError`."""
-    from .scenario_file import convert
-
-    steps = [_fields(step) for step in reply] if isinstance(reply, list) else None
-    fields: dict[str, Any] = _fields(reply) if steps is None else {"sequence": steps}
-    if match is not None:
-        fields["match"] = _fields(match)
-    fields.setdefault("times", "always" if times is None else times)
-    return convert(fields, Rule, "script")
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    if isinstance(value, str):
-        return {"text": value}
-    if isinstance(value, Struct):
-        built: dict[str, Any] = msgspec.to_builtins(value)
-        return built
-    return dict(value)
-
-
 # --- what a request is like ------------------------------------------------------------------------------------------
 
 
@@ -309,14 +241,10 @@ def _turn(asked: ChatRequest) -> int:
 
 
 def _after_tool(asked: ChatRequest) -> bool:
-    from ..types import ToolMessage
-
     return bool(asked.messages) and isinstance(asked.messages[-1], ToolMessage)
 
 
 def _system(asked: ChatRequest) -> str:
-    from ..types import ToolMessage
-
     others = (UserMessage, AssistantMessage, ToolMessage)
     return "\n".join(tokens.text_of(message) for message in asked.messages if not isinstance(message, others))
 

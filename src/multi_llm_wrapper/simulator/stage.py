@@ -12,8 +12,9 @@ from .dice import Dice
 from .journal import fingerprint
 from .limits import Buckets, Limiter, headers
 from .plan import Plan, SimRequest, Step, whole
+from .playbook import Playbook
 from .refusals import key_of
-from .scenario import Answer, Limits, Mode, ModelSettings, Playbook, Scenario
+from .scenario import Answer, Limits, Mode, ModelSettings, Scenario
 from .timing import HEADER, Pacer, Timing, Timings, TimingTable
 from .windows import Windows
 

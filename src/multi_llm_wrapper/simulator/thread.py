@@ -13,8 +13,9 @@ from .faults import Planned, Spec
 from .http import SimulatorServer
 from .journal import Journal, JournalEntry
 from .meter import TimingReport
+from .playbook import Scripted
 from .replay import Recordings
-from .scenario import Answer, Limits, Mode, Scripted, When
+from .scenario import Answer, Limits, Mode, When
 from .scripts import Make, Match, Override
 from .stage import Scenarios
 from .timing import Timings

@@ -124,9 +124,6 @@ class HTTPReply:
         response = self._response
         if response.closed:
             return
-        if response.content.is_eof():
-            response.release()
-            return
         if error is not None:
             response.content.set_exception(error)
         connection = response.connection

@@ -26,7 +26,7 @@ def encode_request(request: ChatRequest, profile: Profile = PLAIN, quirks: Quirk
     the model has none, `ValidationError` for what cannot be said."""
     if request.seed is not None:
         raise UnsupportedFeatureError(
-            "Anthropic has no seed: pass drop_unsupported=True or leave it out.", rejected_by="client"
+            "Anthropic has no seed: pass drop_unsupported=True or leave it out.", code="seed", rejected_by="client"
         )
     body: dict[str, Any] = {"model": request.model, "max_tokens": _limit(request, profile)}
     system, body["messages"] = encode_turns(request.messages)
@@ -99,6 +99,7 @@ def _reasoning(request: ChatRequest, profile: Profile, body: dict[str, Any]) -> 
     elif profile.reasoning == "none":
         raise UnsupportedFeatureError(
             f"{request.model} has no reasoning: pass drop_unsupported=True or leave reasoning_effort out.",
+            code="reasoning_effort",
             rejected_by="client",
         )
     elif profile.reasoning == "budget":

@@ -108,6 +108,7 @@ TEXT: tuple[TextRule, ...] = (
         r"\bprompt was flagged as potentially violating our usage policy",
         ContentFilterError,
     ),
+    _rule("anthropic_filter", {400}, r"^Output blocked by content filtering policy", ContentFilterError),
     _rule("openrouter_feature", {404}, r"^No endpoints found that support\b", UnsupportedFeatureError),
     _rule("openrouter_no_endpoint", {404}, r"^No endpoints (?:found|available)\b", ModelNotFoundError),
     _rule("google_entity", {404}, r"^Requested entity was not found", ModelNotFoundError),

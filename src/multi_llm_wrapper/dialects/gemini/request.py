@@ -119,5 +119,8 @@ def _json(body: dict[str, Any]) -> bytes:
 
 def _unsupported(request: ChatRequest, what: str, remedy: str) -> UnsupportedFeatureError:
     return UnsupportedFeatureError(
-        f"{what} cannot be sent to {request.model!r}: {remedy}.", model=request.model, rejected_by="client"
+        f"{what} cannot be sent to {request.model!r}: {remedy}.",
+        code=what.partition("=")[0],
+        model=request.model,
+        rejected_by="client",
     )

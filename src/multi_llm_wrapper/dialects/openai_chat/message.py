@@ -15,6 +15,8 @@ from .pieces import gathered, joined
 from .request import DIALECT
 
 _REASONING = ("reasoning_content", "reasoning")
+_PLAIN = frozenset({"content", "role"})
+_CONTAINERS = frozenset({str, list, dict})
 _READ = frozenset({"role", "content", "tool_calls", "function_call", "refusal", "reasoning_details", *_REASONING})
 
 
@@ -25,7 +27,7 @@ class MessageReader:
 
     def __init__(self) -> None:
         self.refused = False
-        self._calls = Calls()
+        self._calls: Calls | None = None
         self._contents: list[Any] = []
         self._listed = False  # some content came as a list of parts
         self._reasoning: dict[str, list[str]] = {}
@@ -45,7 +47,7 @@ class MessageReader:
         elif content is not None:
             self._read_parts(arr(content, "content"), events)
         for name in message:
-            if name != "content" and message[name] is not None:
+            if name not in _PLAIN and message[name] is not None:
                 self._read_field(name, message[name], message, whole, events)
 
     def field(self, name: str, value: Any, events: list[Event]) -> None:
@@ -81,13 +83,19 @@ class MessageReader:
             self.field(name, value, events)
         elif name == "tool_calls":
             for position, call in enumerate(arr(value, "tool_calls")):
-                self._calls.read(call, position if whole else None, events)
+                self._called().read(call, position if whole else None, events)
         elif name == "function_call" and not message.get("tool_calls"):
-            self._calls.add(obj(value, "function_call"), "function_call", None, events)
+            self._called().add(obj(value, "function_call"), "function_call", None, events)
         elif name == "refusal":
             self._read_refusal(text(value, "refusal"), events)
         elif name == "reasoning_details":
             self._read_details(value, events)
+
+    def _called(self) -> Calls:
+        """Made with the first call: most answers have none."""
+        if self._calls is None:
+            self._calls = Calls()
+        return self._calls
 
     def _read_reasoning(self, message: dict[str, Any], events: list[Event]) -> None:
         """Two names for it, by host; some send both with the same text."""
@@ -144,7 +152,7 @@ class MessageReader:
 
 def says_nothing(value: Any) -> bool:
     """Null or empty: hosts write out the fields that they do not use."""
-    return value is None or value == "" or value == [] or value == {}
+    return value is None or (not value and type(value) in _CONTAINERS)
 
 
 def _in_one(name: str, values: list[Any]) -> Any:

@@ -54,7 +54,10 @@ def write_usage(usage: Usage) -> dict[str, Any]:
 
 def _details(raw: dict[str, Any], name: str) -> dict[str, Any]:
     value = raw.get(name)
-    return value if type(value) is dict else {}
+    return value if type(value) is dict else _NONE
+
+
+_NONE: dict[str, Any] = {}
 
 
 def _known(**fields: Any) -> dict[str, Any]:

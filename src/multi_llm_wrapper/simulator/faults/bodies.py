@@ -58,6 +58,9 @@ def _empty_choices(plan: Plan, scene: Scene) -> Plan:
         for key in ("choices", "candidates", "content"):
             if key in value:
                 value[key] = []
+        for holder in (value, value.get("delta")):
+            if isinstance(holder, dict) and holder.get("stop_reason"):  # another reason might explain it
+                holder["stop_reason"] = "end_turn"
         return None if value.get("type", "").startswith("content_block") else value
 
     return edited(plan, scene.stream, edit)

@@ -65,6 +65,17 @@ def _cut_in_event(plan: Plan, scene: Scene) -> Plan:
     return sending(plan, [*events[:at], half])
 
 
+def _cut_at(plan: Plan, scene: Scene) -> Plan:
+    """Wherever that is: in a line, in a character."""
+    left, steps = scene.count("bytes"), []
+    for step in plan.steps:
+        steps.append(structs.replace(step, data=step.data[:left]))
+        left -= len(step.data)
+        if left <= 0:
+            break
+    return structs.replace(plan, steps=[*steps, Step(0.0, b"", "close")])
+
+
 def _flapping(plan: Plan, scene: Scene) -> Plan:
     down, up = scene.params["down"], scene.params["up"]
     phase = scene.elapsed if up == NEVER else scene.elapsed % max(down + up, 1e-3)
@@ -105,6 +116,7 @@ FAULTS = (
     ),
     Fault("cut_in_event", "the connection is closed in the middle of the event after k pieces", _cut_in_event,
           "passing", _K, STREAM, variants=_FIRST),
+    Fault("cut_at", "the connection is closed after so many bytes of the body", _cut_at, "passing", {"bytes": 100.0}),
     Fault("reset_midway", "TCP reset after k pieces (in a body: after half)", _reset_midway, "passing", _K,
           variants=_FIRST),
     Fault("flapping", "503 for `down` seconds, then healthy for `up`, and again", _flapping, "passing",

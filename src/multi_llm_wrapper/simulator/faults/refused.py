@@ -192,6 +192,9 @@ _SLOW_DOWN = (
 )  # fmt: skip
 
 
+_LONGEST = 1e9  # seconds; beyond it dates end
+
+
 def _number(seconds: float) -> str:
     return f"{seconds:.3f}".rstrip("0").rstrip(".")
 
@@ -243,7 +246,7 @@ def _waiting(name: str, about: str, wait: float, headers: Callable[[float, float
     said = UNAVAILABLE if name == "unavailable_wait" else _SLOW_DOWN
 
     def change(plan: Plan, scene: Scene) -> Plan:
-        more = headers(scene.params["s"], scene.now) if "s" in scene.params else {}
+        more = headers(max(0.0, min(scene.params["s"], _LONGEST)), scene.now) if "s" in scene.params else {}
         return reply(plan, scene, _pick(said, scene.dialect), more)
 
     return Fault(name, about, change, "passing", {"s": wait} if wait else {})
