@@ -44,6 +44,8 @@ def _cpu_name() -> str:
 async def _measure(base_url: str, quick: bool, say: Any) -> list[Row]:
     rounds = 3 if quick else 11
     rows: list[Row] = []
+    say("memory per stream")  # first, while no memory of other measures is there to be used again
+    rows.append(await measures.stream_memory(base_url))
     say("calls beside raw aiohttp")
     rows += await measures.calls(base_url, rounds, 400 if quick else 1280)
     say("streamed chunks in bulk")
@@ -51,8 +53,6 @@ async def _measure(base_url: str, quick: bool, say: Any) -> list[Row]:
     say("streams held at 50 tokens/s")
     steps = (200, 400) if quick else (400, 600, 800, 1000, 1200)
     rows.append(await measures.held_streams(base_url, steps, 100 if quick else 250))
-    say("memory per stream")
-    rows.append(await measures.stream_memory(base_url))
     say("large sizes")
     rows += await measures.sizes(base_url)
     return rows

@@ -40,6 +40,8 @@ class Act:
     """The connection is refused, or breaks after the first piece of a stream."""
     calls_tool: bool = False
     silent: bool = False
+    stubborn: float = 0.0
+    """Seconds that it takes to cancel the request, which then has its reply all the same."""
 
 
 def ok(text: str = "Hello you", **more: Any) -> Act:
@@ -114,8 +116,10 @@ class Stage:
             if act.silent:
                 await asyncio.sleep(1e9)
         except asyncio.CancelledError:
-            asked.closed = self.clock.monotonic()
-            raise
+            if not act.stubborn:
+                asked.closed = self.clock.monotonic()
+                raise
+            await asyncio.sleep(act.stubborn)
         if act.status == 0:
             raise ConnectionError("The connection was refused.", code="refused")
         return _Reply(self, asked, act, asked.json.get("stream") is True)

@@ -33,7 +33,8 @@ async def test_sleeping_takes_that_long() -> None:
     assert 0.0099 <= clock.monotonic() - before < 5
 
 
-def test_durations_need_a_loop() -> None:
-    """Outside a loop there is no time to measure."""
-    with pytest.raises(RuntimeError, match="no running event loop"):
-        SystemClock().monotonic()
+def test_without_a_loop_there_is_still_a_time() -> None:
+    """Outside a loop (a dashboard that asks for `deployments()`) it is the clock that loops go by."""
+    before = time.monotonic()
+
+    assert before <= SystemClock().monotonic() <= time.monotonic()

@@ -165,6 +165,29 @@ def test_each_deployment_gets_its_turn() -> None:
         assert len(stage.order) == len(set(stage.order))
 
 
+def test_a_retry_elsewhere_does_not_wait_for_the_one_that_asked_for_it() -> None:
+    """Half a minute was asked for by another deployment; back-off is kept all the same."""
+    stage = Stage(a=status(429, wait=30), b=[status(500), ok("from b")])
+    response = ask(stage, 1, stage.config(max_retries=2, **behind(stage, "a", "b", b=1e9)))[0]
+
+    assert ("from b", "bab") == (response.content, stage.order)
+    assert 0.0 < response.metadata["response_time"] <= 1.0
+
+
+def test_retries_alternate() -> None:
+    """The one that has just failed is not the next one, also when the call sets its own time."""
+    for seed in range(10):
+        stage = Stage(a=status(500), b=status(500), c=status(500))
+
+        async def play(llm: LLMWrapper) -> None:
+            llm.random = random.Random(seed)  # noqa: B023  # it is awaited within the same turn
+            await llm.query("Hello?", "m", timeout=100.0)
+
+        stage.run(stage.config(max_retries=4, **behind(stage, "a", "b", "c")), play)
+        assert 5 == len(stage.order)
+        assert all(one != other for one, other in zip(stage.order, stage.order[1:], strict=False))
+
+
 def test_an_outage_moves_to_another_deployment_at_once() -> None:
     """Without back-off; when all have failed the retries have theirs."""
     stage = Stage(a=status(500), b=ok())

@@ -69,6 +69,39 @@ def test_of_two_that_deliver_in_the_same_moment_one_is_kept() -> None:
     assert [False, True] == sorted(asked.closed is not None for asked in stage.asked)
 
 
+def test_a_transport_that_is_slow_to_cancel_delays_nobody() -> None:
+    """The winner is delivered a tenth of a second later at most; the reply that comes then is closed."""
+    stage = Stage(a=Act(silent=True, stubborn=5), b=ok("from b", pause=1))
+
+    async def play(llm: LLMWrapper) -> tuple[Response, float]:
+        stream = llm.stream("Hello?", "a/m")
+        _ = [chunk async for chunk in stream]
+        delivered = stage.clock.monotonic()
+        await asyncio.sleep(10)
+        return stream.response, delivered
+
+    response, delivered = stage.run(hedged(stage), play)
+    assert ("from b", "b") == (response.content, response.provider)
+    assert delivered <= 3.11
+    assert 8.0 == pytest.approx(stage.asked[0].closed or 0.0)
+
+
+def test_a_cancellation_while_the_loser_is_closed_is_not_lost() -> None:
+    """The caller is cancelled, and what the loser still opens is closed."""
+    stage = Stage(a=Act(silent=True, stubborn=5), b=ok("from b", pause=1))
+
+    async def play(llm: LLMWrapper) -> None:
+        task = asyncio.create_task(anext(llm.stream("Hello?", "a/m")))
+        await asyncio.sleep(3.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(10)
+
+    stage.run(hedged(stage), play)
+    assert 8.0 == pytest.approx(stage.asked[0].closed or 0.0)
+
+
 @pytest.mark.parametrize(
     ("model", "settings", "expected"),
     [

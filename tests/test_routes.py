@@ -6,12 +6,12 @@ import asyncio
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multi_llm_wrapper import LLMWrapper, OpenAICompatibleConfig, OpenAIConfig, Response, Timeouts, WrapperConfig
-from multi_llm_wrapper.call import Call
 from multi_llm_wrapper.errors import CLASSES
 from multi_llm_wrapper.policies.moves import MOVES_ON
 from tests.conftest import REPOSITORY
@@ -145,6 +145,14 @@ def test_a_route_that_lacks_what_is_asked_is_passed_over_unsent() -> None:
     stage = Stage(a=ok(), b=ok("seen"))
     response = stage.query(stage.config(), "a/gpt-3.5-turbo", SEES, fallbacks=["b/gpt-4o"])
     assert ("seen", "b", 1) == (response.content, stage.order, response.metadata["attempts"])
+
+
+def test_a_route_that_cannot_be_asked_changes_no_retries() -> None:
+    """Its attempt is nobody's: there are as many retries as were asked for."""
+    for retries in (0, 2):
+        stage = Stage(a=status(500), b=ok())
+        response = stage.query(stage.config(max_retries=retries), "a/gpt-4o", SEES, fallbacks=["b/gpt-3.5-turbo"])
+        assert ("server_error", "a" * (1 + retries)) == (response.error_type, stage.order)
 
 
 def test_where_no_route_can_do_it_nothing_is_sent() -> None:
@@ -360,7 +368,6 @@ def test_a_cancelled_call_is_no_error() -> None:
     assert [(1, 1), (1, 0)] == [(stats[name]["requests"], stats[name]["errors"]) for name in "ab"]
 
 
-@pytest.mark.skipif(not hasattr(Call, "question"), reason="the cache does not know of routes yet")
 def test_an_answer_of_a_fallback_is_not_cached_under_the_primary() -> None:
     """The next call asks the primary again; its answer is kept."""
     stage = Stage(a=[status(401), ok("from a")], b=ok("from b"))
@@ -387,6 +394,27 @@ def test_an_interrupted_stream_is_an_error_by_default() -> None:
     assert ["text", "error"] == [chunk.type for chunk in chunks]
     assert ("incomplete_stream", "Hell", "a", "a") == (
         response.error_type, response.content, response.provider, stage.order
+    )  # fmt: skip
+
+
+def test_an_error_after_content_is_of_the_route_that_broke_off() -> None:
+    """The content is its own; the route that had failed before is in the details."""
+    stage = Stage(a=status(500), b=CUT)
+    response = stage.stream(stage.config(fallbacks=TWO))[1]
+
+    assert ("incomplete_stream", "b", "Hell") == (response.error_type, response.provider, response.content)
+    assert ["server_error", "incomplete_stream"] == [one["error_type"] for one in response.metadata["attempts_detail"]]
+
+
+def test_what_a_failed_attempt_reported_is_in_the_details() -> None:
+    """Its usage; that of the response is the answering model's."""
+    used = {"id": "x", "choices": [], "usage": {"prompt_tokens": 70, "completion_tokens": 7, "total_tokens": 77}}
+    stage = Stage(a=Act(body=msgspec.json.encode(used)), b=ok())
+    response = stage.stream(stage.config(fallbacks=TWO))[1]
+    failed, answered = response.metadata["attempts_detail"]
+
+    assert (77, None, 5) == (
+        failed["usage"]["total_tokens"], answered["usage"], response.metadata["usage"]["total_tokens"]
     )  # fmt: skip
 
 

@@ -66,9 +66,7 @@ def _watch(target: Target, deadline: float, loop: asyncio.AbstractEventLoop) -> 
     return watch
 
 
-async def _body(
-    response: HTTPResponse, watch: Watch, idle: float, deadline: float, now: Callable[[], float]
-) -> bytes:
+async def _body(response: HTTPResponse, watch: Watch, idle: float, deadline: float, now: Callable[[], float]) -> bytes:
     """The body to its end; each wait for bytes is at most `idle`. Of an error no more than we will look at, and what
     has come of it when its end does not come: the status alone says enough."""
     failed = response.status >= 300

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from . import attempt, foreign, response
+from .caching import Entry, Question
+from .encoding import encode
 from .errors import GeneralError, IncompleteStreamError, LLMError
 from .legs import Leg, Legs
 from .options import Options, Prompt, build_request, check_call
@@ -50,6 +55,8 @@ class Call:
         self.provider: str | None = None
         self.model: str | None = model if isinstance(model, str) else None
         self.details: list[dict[str, Any]] = []
+        self.answered: attempt.Answer | None = None
+        self._named: tuple[Target, ...] | None = None  # where the model that the caller named is asked
         self._prompt = prompt
         self._asked_model = model
         self._stream = stream
@@ -85,7 +92,8 @@ class Call:
         if options:
             check_call(options)
         try:
-            target = router.group(self._asked_model, options)[0]
+            self._named = router.group(self._asked_model, options)
+            target = self._named[0]
             self.provider, self.model = target.provider, target.model
         except LLMError:  # a fallback may be asked all the same, and the error says who was meant if that is known
             self.provider, self.model = router.named(self._asked_model)
@@ -107,6 +115,42 @@ class Call:
         """This route has its turn; what is kept for the untried ones is theirs."""
         self.legs.asked(leg)
         self.budget.routes(len(self.legs.untried), len(self.legs.refused))
+
+    # --- what the cache goes by ---------------------------------------------------------------------------------
+
+    def question(self) -> Question:
+        """What is asked of the model that the caller named, the same whether it is streamed or not. Deployments behind
+        one name share their answers."""
+        leg, named = self.leg, self._named
+        if named is not None and (leg.position or len(named) > 1):
+            with suppress(LLMError):  # the first route cannot say it: then the question is the one that is sent
+                return self._question(named[0], None, group=self._asked_model or self.wrapper.config.default_model)
+        return self._question(leg.target, None if self._stream else leg.wire)
+
+    def _question(self, target: Target, wire: HTTPRequest | None, group: str | None = None) -> Question:
+        if wire is None:
+            options, drop = self.options, self.options.get("drop_unsupported")
+            request = structs.replace(self.request, model=target.model, stream=False)
+            wire = encode(
+                request, target, options, drop=self.wrapper.config.drop_unsupported if drop is None else drop
+            ).wire
+        return Question(
+            group=group or target.provider,
+            dialect=target.dialect.name if target.backend == "native" else f"{target.dialect.name}/{target.backend}",
+            url=wire.url,
+            model=target.model,
+            headers=wire.headers,
+            body=wire.body,
+        )
+
+    def recalled(self, entry: Entry, age: float) -> Response:
+        """The answer that another call had to the same question, `age` seconds ago: a hit, and no request."""
+        facts = self._facts(entry.request_id, None, None, entry.raw)
+        facts.provider, facts.model, facts.attempts, facts.attempts_detail = entry.provider, entry.model, 0, []
+        self.wrapper.counts.hit(entry.provider)
+        result = self._parsed(response.success(entry.reply, facts))
+        result["metadata"].update(cached=True, cache_age=age)
+        return result
 
     # --- attempts -----------------------------------------------------------------------------------------------
 
@@ -213,7 +257,7 @@ class Call:
         else:
             self._take(self.legs.again(leg, self.request, now))
             if self.target.health is not leg.target.health and self.target.health.available(now):
-                step = step._replace(wait=0.0)
+                step = step._replace(wait=min(step.wait, self.budget.backoff()))  # the wait was for the other one
         if asked:
             self.details[-1]["wait"] = step.wait
         return step.wait
@@ -309,12 +353,15 @@ class Call:
         first_token: float | None = None,
         raw: bytes | None = None,
     ) -> Response:
+        self.answered = attempt.Answer(reply, request_id, rate_limit, raw or b"")
         facts = self._facts(request_id, rate_limit, first_token, raw)
-        result = response.success(reply, facts)
+        self._count(reply.usage, facts.response_time)
+        return self._parsed(response.success(reply, facts))
+
+    def _parsed(self, result: Response) -> Response:
         wanted = self.options.get("response_format")
         if wanted is not None:
-            result._parsed = parse(wanted, reply.content)
-        self._count(reply.usage, facts.response_time)
+            result._parsed = parse(wanted, result["content"])
         return result
 
     def failed(
@@ -380,6 +427,12 @@ class Call:
         """The caller closed the stream."""
         self.cancelled(partial)
         return response.failure(error, self._facts(None, None, first_token, None), partial)
+
+    def left(self, error: LLMError, partial: Reply | None, first_token: float | None) -> Response:
+        """The caller closed a stream that may be read for others too; what was asked is counted where it ends."""
+        facts = self._facts(None, None, first_token, None)
+        facts.attempts = self.budget.attempts  # of which the last may be under way still
+        return response.failure(error, facts, partial)
 
     def cancelled(self, partial: Reply | None = None) -> None:
         """The caller gave up: counted with what was reported, and no error of the provider's."""

@@ -100,6 +100,10 @@ class Replay:
         pass
 
 
+CLOSING = 0.1
+"""Seconds that the winner waits for the loser's connection to be closed."""
+
+
 class _Race:
     """Two routes for one first token: the second starts when the first is late, and the first to deliver is kept."""
 
@@ -143,14 +147,14 @@ class _Race:
 
     async def _stop(self) -> None:
         """The loser is cancelled at once: its connection is closed when this returns, or, when the caller gives up at
-        this very moment, as soon as the loop turns."""
+        this very moment or the transport takes its time, as soon as it has ended."""
         losers, self._running = self._running, {}
         for task in losers:
             task.cancel()
             task.add_done_callback(_discard)
         try:
             if losers:
-                await asyncio.wait(losers)
+                await asyncio.wait(losers, timeout=CLOSING)
         finally:
             for task, leg in losers.items():
                 usage = _discard(task) if task.done() else None

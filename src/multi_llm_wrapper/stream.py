@@ -10,15 +10,18 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from . import response
 from .attempt import whole
+from .caching.broadcast import LAST, Reader
+from .caching.cache import Outcome
 from .call import Call, unexpected
 from .errors import IncompleteStreamError, LLMError
 from .options import Options, Prompt
-from .response import Chunk, Facts, Response, usage_dict
+from .response import Chunk, Facts, Response
 from .sources import Source, start
 from .types import Event, ReasoningDelta, Reply, TextDelta, ToolCallDelta
 
@@ -40,11 +43,14 @@ class ResponseStream:
     the `async with` block, `aclose()` and cancelling the task close the connection at once.
     """
 
+    _may_raise = True
+
     def __init__(self, wrapper: LLMWrapper, prompt: Prompt, model: str | None, options: Options) -> None:
         self._wrapper = wrapper
         self._arguments = (prompt, model, options)
         self._call: Call | None = None
         self._source: Source | None = None
+        self._reader: Reader[Outcome] | None = None  # where the chunks come from when the cache is on
         self._ready: list[Event] | None = None  # the source's first events, where they were waited for
         self._chunks: deque[Chunk] = deque()
         self._first_token: float | None = None
@@ -93,7 +99,7 @@ class ResponseStream:
     def __del__(self) -> None:
         """Dropped half read, as `break` does it: closed like a stream that is left properly, in the loop's thread."""
         loop = self._loop
-        if self._source is None or loop is None:
+        if (self._source is None and self._reader is None) or loop is None:
             return
         with suppress(Exception):  # the loop or the interpreter has ended: there is nothing left to do
             if loop.is_running() and asyncio._get_running_loop() is not loop:
@@ -106,10 +112,14 @@ class ResponseStream:
         """What the chunks so far add up to; the same as `query()` would have given once the stream has ended."""
         if self._response is not None:
             return self._response
-        reply = self._source.fold.reply() if self._source is not None else Reply()
-        call = self._call
+        reply, call = self._partial() or Reply(), self._call
         provider, model = (call.provider, call.model) if call is not None else (None, None)
         return response.success(reply, Facts(provider, model, self._wrapper.clock.time(), 0.0))
+
+    def _partial(self) -> Reply | None:
+        if self._reader is not None:
+            return self._reader.partial()
+        return self._source.fold.reply() if self._source is not None else None
 
     # --- attempts -----------------------------------------------------------------------------------------------
 
@@ -117,10 +127,14 @@ class ResponseStream:
         """One step: until there are chunks, or the stream has ended, or a failed attempt is to be repeated."""
         call = self._call or self._begin()
         try:
+            if not call.budgeted:
+                call.prepare()
+                self._reader = self._wrapper._cache.reader(call, partial(_Upstream, self._wrapper, call))
+            if self._reader is not None:
+                await self._follow(call, self._reader)
+                return
             source = self._source
             if source is None:
-                if not call.budgeted:
-                    call.prepare()
                 begun = await self._wait(start(call, hedged=self._first_token is None))
                 source, self._ready = begun
                 self._source = source
@@ -140,6 +154,28 @@ class ResponseStream:
         self._loop = asyncio.get_running_loop()
         self._call = self._wrapper.new_call(*self._arguments, stream=True)
         return self._call
+
+    async def _follow(self, call: Call, reader: Reader[Outcome]) -> None:
+        """The way by the cache: what a stream that others may read too, or a stored answer, has for this reader."""
+        chunks = await self._wait(reader.next())
+        if self._response is not None:
+            return  # closed in the meantime
+        answer = self._wrapper._cache.conclude(call, reader) if reader.finished else None
+        if answer is not None and not chunks:
+            chunks = _replay(answer)
+        if self._first_token is None and chunks[0].type not in LAST:
+            self._first_token = call.now() - call.started
+        if answer is not None:
+            self._conclude(call, reader, answer, chunks)
+        self._chunks.extend(chunks)
+
+    def _conclude(self, call: Call, reader: Reader[Outcome], answer: Response, chunks: list[Chunk]) -> None:
+        self._reader, self._response = None, answer
+        if not reader.leads or answer["metadata"]["cached"]:
+            answer["metadata"]["time_to_first_token"] = self._first_token
+        if chunks[-1].type == "error" and call.raises:
+            chunks.pop()
+            self._raises = answer.exception()
 
     async def _wait(self, work: Awaitable[T]) -> T:
         """Waits for what `_close` in another task has to end."""
@@ -172,7 +208,7 @@ class ResponseStream:
                 self._first_token = call.now() - call.started
 
     async def _recover(self, call: Call, error: LLMError) -> None:
-        """Another attempt, unseen when the caller has seen nothing yet, announced when it wants that; else the error."""
+        """Another attempt: unseen while the caller has seen nothing, announced where it wants that; else the error."""
         if self._response is not None:
             return  # closed in the meantime: what it broke is no failure
         if not call.budgeted:
@@ -201,15 +237,7 @@ class ResponseStream:
         self._response = call.succeeded(
             reply, source.request_id, source.rate_limit, first_token=self._first_token, raw=source.raw
         )
-        self._chunks.append(
-            Chunk(
-                type="end",
-                finish_reason=reply.finish_reason,
-                usage=usage_dict(reply.usage) if reply.usage is not None else None,
-                provider=call.provider,
-                model=call.model,
-            )
-        )
+        self._chunks.append(_end_chunk(self._response))
 
     def _fail(self, call: Call, error: LLMError) -> None:
         source = self._source
@@ -222,7 +250,7 @@ class ResponseStream:
             raw=source.raw if source is not None else None,
         )
         self._drop_source()
-        if call.raises:
+        if self._may_raise and call.raises:
             self._raises = self._response.exception()
             return
         self._chunks.append(
@@ -238,14 +266,15 @@ class ResponseStream:
 
     def _close(self) -> None:
         """The caller leaves: what has come is kept, as an answer that is not whole."""
-        call, source = self._call, self._source
+        call, reader = self._call, self._reader
+        reply = self._partial() if self._response is None else None
         self._drop_source()
         if self._response is not None:
             return
         error = IncompleteStreamError("The stream was closed before the answer was complete.", code="closed")
         if call is not None and call.budgeted:
-            reply = source.fold.reply() if source is not None else None
-            self._response = call.abandoned(error, reply, self._first_token)
+            end = call.abandoned if reader is None else call.left
+            self._response = end(error, reply, self._first_token)
         else:
             self._response = response.failure(error, Facts(None, None, self._wrapper.clock.time(), 0.0))
         self._chunks.clear()
@@ -256,6 +285,26 @@ class ResponseStream:
         if self._source is not None:
             self._source.abort()
             self._source = None
+        if self._reader is not None:
+            self._reader.leave()
+            self._reader = None
+
+
+class _Upstream(ResponseStream):
+    """The stream behind those that read it together: of one call, and with its failure as a chunk."""
+
+    _may_raise = False
+
+    def __init__(self, wrapper: LLMWrapper, call: Call) -> None:
+        super().__init__(wrapper, "", None, {})
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+
+    async def batch(self) -> list[Chunk]:
+        """The next chunks, at least one; the last of all is an `end` or an `error`."""
+        chunks = [await anext(self), *self._chunks]
+        self._chunks.clear()
+        return chunks
 
 
 def _tool_chunk(event: ToolCallDelta, provider: str | None, model: str | None) -> Chunk:
@@ -268,6 +317,31 @@ def _tool_chunk(event: ToolCallDelta, provider: str | None, model: str | None) -
         provider=provider,
         model=model,
     )
+
+
+def _end_chunk(answer: Response) -> Chunk:
+    usage = answer.usage
+    return Chunk(
+        type="end",
+        finish_reason=answer.finish_reason,
+        usage=dict(usage) if usage is not None else None,
+        provider=answer["provider"],
+        model=answer["model"],
+    )
+
+
+def _replay(answer: Response) -> list[Chunk]:
+    """A whole answer as the chunks of a stream."""
+    who = {"provider": answer["provider"], "model": answer["model"]}
+    chunks = [Chunk(type="reasoning", reasoning=answer["reasoning"], **who)] if answer["reasoning"] is not None else []
+    if answer["content"]:
+        chunks.append(Chunk(type="text", content=answer["content"], **who))
+    for index, tool in enumerate(answer["tool_calls"]):
+        arguments = tool["arguments_raw"]
+        chunks.append(
+            Chunk(type="tool_call", index=index, id=tool["id"], name=tool["name"], arguments_delta=arguments, **who)
+        )
+    return [*chunks, _end_chunk(answer)]
 
 
 __all__ = ["ResponseStream"]

@@ -221,7 +221,7 @@ class UsageReport(Struct, frozen=True):
 
 
 class Extra(Struct, frozen=True):
-    """What has no canonical place, under the provider's own name for it; values of one name are gathered by the fold."""
+    """What has no canonical place, under the provider's own name for it; the fold gathers the values of one name."""
 
     name: str
     value: Any
@@ -233,9 +233,7 @@ class Native(Struct, frozen=True):
     message: NativeMessage
 
 
-Event: TypeAlias = (
-    Started | TextDelta | ReasoningDelta | ToolCallDelta | Finished | UsageReport | Extra | Native
-)
+Event: TypeAlias = Started | TextDelta | ReasoningDelta | ToolCallDelta | Finished | UsageReport | Extra | Native
 
 # --- what travels over HTTP -------------------------------------------------------------------------------------
 
@@ -260,9 +258,39 @@ class RateLimit(Struct, omit_defaults=True):
 
 
 __all__ = [
-    "AssistantMessage", "ChatRequest", "DeveloperMessage", "Event", "Extra", "FinishReason", "Finished",
-    "Function", "FunctionCall", "ImagePart", "ImageURL", "JSONSchema", "Message", "MessageToolCall", "NamedFunction",
-    "NamedTool", "Native", "NativeMessage", "Part", "RateLimit", "ReasoningDelta", "Reply", "Started", "SystemMessage",
-    "TextDelta", "TextPart", "Tool", "ToolCall", "ToolCallDelta", "ToolChoice", "ToolMessage", "Usage",
-    "UsageReport", "UserMessage", "WireRequest",
+    "AssistantMessage",
+    "ChatRequest",
+    "DeveloperMessage",
+    "Event",
+    "Extra",
+    "FinishReason",
+    "Finished",
+    "Function",
+    "FunctionCall",
+    "ImagePart",
+    "ImageURL",
+    "JSONSchema",
+    "Message",
+    "MessageToolCall",
+    "NamedFunction",
+    "NamedTool",
+    "Native",
+    "NativeMessage",
+    "Part",
+    "RateLimit",
+    "ReasoningDelta",
+    "Reply",
+    "Started",
+    "SystemMessage",
+    "TextDelta",
+    "TextPart",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolChoice",
+    "ToolMessage",
+    "Usage",
+    "UsageReport",
+    "UserMessage",
+    "WireRequest",
 ]

@@ -82,12 +82,11 @@ class LLMWrapper:
         call = self.new_call(prompt, model, options, stream=False)
         try:
             call.prepare()
+            response = await self._cache.answer(call)
         except LLMError as error:
             response = call.failed(error)
         except Exception as error:
             response = call.failed(unexpected(error))
-        else:
-            response = await self._cache.answer(call)
         if call.raises:
             response.raise_for_status()
         return response
@@ -120,7 +119,9 @@ class LLMWrapper:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes all connections; harmless when repeated. A call made afterwards opens them anew."""
+        """Closes all connections and the cache's store; harmless when repeated. A call made afterwards opens them
+        anew."""
+        await self._cache.aclose()
         if self._transport is not None:
             await self._transport.aclose()
 

@@ -1,15 +1,17 @@
 """The cache in front of a call: the same question is asked once, and nobody gets another's answer."""
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from multi_llm_wrapper import AnthropicConfig, LLMWrapper, OpenAIConfig, Response, WrapperConfig
+from multi_llm_wrapper import AnthropicConfig, Deployment, LLMWrapper, OpenAIConfig, Response, WrapperConfig
+from multi_llm_wrapper.caching import entry
 from multi_llm_wrapper.clock import SystemClock
 from multi_llm_wrapper.testing import CompletionDouble
-from tests.servers import HELLO, RawServer, completion, config, error_body, serve, sse, stream, whole
+from tests.servers import RawServer, completion, config, error_body, serve, whole
 
 pytestmark = pytest.mark.asyncio
 
@@ -49,7 +51,8 @@ async def test_the_same_question_is_asked_once() -> None:
     assert 0 < second.metadata["response_time"] < first.metadata["response_time"]
     assert second["timestamp"] >= first["timestamp"]
     assert (5, None) == (first.metadata["rate_limit"]["remaining_requests"], second.metadata["rate_limit"])
-    own = {"cached", "attempts", "attempts_detail", "response_time", "rate_limit"}
+    assert 0 <= second.metadata["cache_age"] < 5
+    own = {"cached", "cache_age", "attempts", "attempts_detail", "response_time", "rate_limit"}
     same = [{name: value for name, value in r.metadata.items() if name not in own} for r in (first, second)]
     assert same[0] == same[1]
     assert {**first, "metadata": 0, "timestamp": 0} == {**second, "metadata": 0, "timestamp": 0}
@@ -174,11 +177,14 @@ async def test_an_error_is_never_kept(bad: Any) -> None:
         assert 2 == len(server.requests)
 
 
-async def test_streams_do_not_go_through_it() -> None:
-    async with serve(whole(completion()), stream(sse(*HELLO))) as server, cached(server) as llm:
-        await ask(llm)
-        assert ["text", "text", "end"] == [piece.type async for piece in llm.stream("Hello", "gpt-4o")]
-        assert 2 == len(server.requests)
+async def test_a_filtered_answer_is_not_kept() -> None:
+    """Nor one whose end the provider itself calls none; where no reason was given at all, it may be whole."""
+    ends = [("content_filter", 2), ("weird", 2), ("length", 1), ("tool_calls", 1), (None, 1)]
+    for finish, asked in ends:
+        async with serve(whole(completion(finish=finish))) as server, cached(server) as llm:
+            for _ in range(2):
+                await ask(llm)
+            assert asked == len(server.requests), finish
 
 
 async def test_an_answer_that_cannot_be_kept_is_still_an_answer() -> None:
@@ -267,6 +273,7 @@ async def test_calls_at_once_each_have_an_answer(mock_completion: CompletionDoub
     llm = llm_with()
     responses = await asyncio.gather(*(ask(llm) for _ in range(20)))
     assert ["This is a test response from openai."] * 20 == [response.content for response in responses]
+    assert 1 == mock_completion.call_count
     assert (await ask(llm)).metadata["cached"]
 
 
@@ -274,9 +281,175 @@ async def test_what_is_kept_has_no_key_in_it(mock_completion: CompletionDouble) 
     """Neither in its name nor in its value."""
     llm = llm_with()
     await ask(llm)
-    entries = llm._cache._store._entries
+    assert llm._cache._memory is not None
+    entries = llm._cache._memory._entries
     assert 1 == len(entries)
     for name, (_, value) in entries.items():
         assert KEY not in name
         assert KEY.encode() not in value
-        assert "success" == msgspec.msgpack.decode(value)["status"]
+        assert "This is a test response from openai." == entry.decode(value).reply.content
+
+
+# --- the age of an answer ---------------------------------------------------------------------------------------
+
+
+async def test_a_hit_says_how_old_it_is(mock_completion: CompletionDouble) -> None:
+    """In seconds; an answer that was asked for says nothing."""
+    clock = Clock()
+    llm = LLMWrapper(OpenAIConfig(api_key=KEY), clock=clock)
+    assert "cache_age" not in (await ask(llm)).metadata
+    clock.date += 12.5
+    assert 12.5 == (await ask(llm)).metadata["cache_age"]
+    assert "cache_age" not in (await ask(llm, cache=False)).metadata
+
+
+async def test_a_caller_gets_nothing_older_than_it_wants(mock_completion: CompletionDouble) -> None:
+    """`cache_ttl` is for how long an answer is kept, and how old one may be."""
+    clock = Clock()
+    llm = LLMWrapper(OpenAIConfig(api_key=KEY), clock=clock)
+    await ask(llm)
+    clock.date += 100
+    assert (await ask(llm, cache_ttl=101.0)).metadata["cached"]
+    assert not (await ask(llm, cache_ttl=100.0)).metadata["cached"]
+    assert 0 == (await ask(llm)).metadata["cache_age"], "the newer answer took the place of the older"
+
+
+async def test_a_clock_that_goes_back_keeps_no_answer_for_longer(mock_completion: CompletionDouble) -> None:
+    """A little makes an answer new; far, and it is asked for again."""
+    clock = Clock()
+    llm = LLMWrapper(OpenAIConfig(api_key=KEY), clock=clock)
+    await ask(llm)
+    clock.date -= 50
+    assert 0 == (await ask(llm)).metadata["cache_age"]
+    clock.date -= 1e6
+    assert [False, True] == [(await ask(llm)).metadata["cached"] for _ in range(2)]
+
+
+# --- the statistics ---------------------------------------------------------------------------------------------
+
+
+async def test_a_hit_is_counted_as_a_hit(mock_completion: CompletionDouble) -> None:
+    """And as nothing else: no request, no tokens, no time."""
+    llm = llm_with()
+    await ask(llm)
+    before, seconds = llm.get_usage_stats(), llm.get_average_response_time("openai")
+    for _ in range(3):
+        await ask(llm)
+    before["openai"]["cache_hits"] += 3
+    assert (before, seconds) == (llm.get_usage_stats(), llm.get_average_response_time("openai"))
+
+
+async def test_the_cache_says_what_it_did(mock_completion: CompletionDouble) -> None:
+    llm = LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key=KEY), cache="memory://?max_bytes=1500"))
+    for prompt in ("a", "a", "b", "c"):
+        await ask(llm, prompt)
+    mock_completion.return_value = completion("x" * 2000)
+    await ask(llm, "d")
+    mock_completion.return_value = completion(fingerprint=2**70)
+    await ask(llm, "e")
+    stats = llm._cache.stats()
+    assert 0 < (stats.pop("size") or 0) <= 1500
+    assert {"hits": 1, "misses": 5, "shared": 0, "stores": 3, "errors": 0, "skipped": 2, "evicted": 1} == stats
+
+
+async def test_nothing_is_counted_when_it_is_off(mock_completion: CompletionDouble) -> None:
+    for settings in ({"cache": None}, {"enable_caching": False}):
+        llm = llm_with(**settings)
+        for _ in range(2):
+            await ask(llm)
+        assert {0} == set(llm._cache.stats().values())
+
+
+# --- a configuration that changes -------------------------------------------------------------------------------
+
+
+async def test_no_store_is_no_cache(mock_completion: CompletionDouble) -> None:
+    """Whatever a call wants."""
+    llm = llm_with(cache=None)
+    for wanted in (None, True, "refresh"):
+        assert not (await ask(llm, cache=wanted)).metadata["cached"]
+    assert 3 == mock_completion.call_count
+
+
+async def test_a_change_counts_from_the_next_call_on(
+    mock_completion: CompletionDouble, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Switched off and on, moved to a file, to a place that is none, and back; what was open is closed in the end."""
+    llm = llm_with()
+    await ask(llm)
+    llm.config.enable_caching = False
+    assert not (await ask(llm)).metadata["cached"]
+    llm.config.enable_caching = True
+    assert (await ask(llm)).metadata["cached"]
+    llm.config.cache = f"sqlite:///{tmp_path}/c.db?timeout=5"
+    assert [False, True] == [(await ask(llm)).metadata["cached"] for _ in range(2)]
+    llm.config.cache = "nonsense://x"
+    assert [False, False] == [(await ask(llm)).metadata["cached"] for _ in range(2)]
+    assert 1 == len(caplog.messages)
+    assert "WrapperConfig.cache" in caplog.text
+    llm.config.cache = f"sqlite:///{tmp_path}/c.db?timeout=5"
+    assert (await ask(llm)).metadata["cached"]
+    await llm.aclose()
+    assert ["c.db"] == os.listdir(tmp_path)
+
+
+# --- routes -----------------------------------------------------------------------------------------------------
+
+
+def with_fallback(**settings: Any) -> LLMWrapper:
+    return LLMWrapper(
+        WrapperConfig(
+            openai=OpenAIConfig(api_key=KEY),
+            anthropic=AnthropicConfig(api_key=KEY),
+            fallbacks={"gpt-4o": ["claude-sonnet-4-5"]},
+            max_retries=0,
+            **settings,
+        )
+    )
+
+
+async def test_the_answer_of_a_fallback_is_not_kept_for_the_primary(mock_completion: CompletionDouble) -> None:
+    """Nor for itself: it was asked with settings that were not its own."""
+    llm = with_fallback()
+    mock_completion.side_effect = [PermissionError("no"), completion("of the fallback")] * 2 + [completion("of mine")]
+    for _ in range(2):
+        response = await ask(llm)
+        assert ("of the fallback", "anthropic") == (response.content, response.provider)
+        assert not response.metadata["cached"]
+    assert "of mine" == (await ask(llm, model="claude-sonnet-4-5")).content
+
+
+async def test_the_answer_of_the_primary_is_there_while_the_primary_is_down(mock_completion: CompletionDouble) -> None:
+    """It is looked for under the model that was asked, whatever route would be taken now."""
+    llm = with_fallback()
+    await ask(llm)
+    mock_completion.side_effect = PermissionError("no")
+    for number in range(12):
+        await llm.query(f"question {number}", "gpt-4o")
+    response = await ask(llm)
+    assert (True, "openai") == (response.metadata["cached"], response.provider)
+
+
+async def test_deployments_of_one_name_share_their_answers(mock_completion: CompletionDouble) -> None:
+    """Whichever of them is chosen; the answer says who gave it. Another name at the same place is another question."""
+    places = [Deployment("openai", "gpt-4o"), Deployment("anthropic", "claude-sonnet-4-5")]
+    settings = WrapperConfig(
+        openai=OpenAIConfig(api_key=KEY),
+        anthropic=AnthropicConfig(api_key=KEY),
+        deployments={"smart": places, "clever": places},
+    )
+    for _ in range(5):
+        llm = LLMWrapper(settings)
+        responses = [await ask(llm, model="smart") for _ in range(10)]
+        assert [False, *[True] * 9] == [response.metadata["cached"] for response in responses]
+        assert 1 == len({(response.provider, response.model) for response in responses})
+        for other in ("clever", str(responses[0].model)):
+            assert not (await ask(llm, model=other)).metadata["cached"]
+
+
+async def test_a_route_without_a_key_is_no_question(mock_completion: CompletionDouble) -> None:
+    """The next one is asked; what it says is its own answer, and is not kept for the first."""
+    llm = LLMWrapper(WrapperConfig(anthropic=AnthropicConfig(api_key=KEY), fallbacks={"gpt-4o": ["claude-sonnet-4-5"]}))
+    for number in (1, 2):
+        response = await ask(llm)
+        assert ("anthropic", number) == (response.provider, mock_completion.call_count)

@@ -66,8 +66,8 @@ def test_a_large_value_drives_several_out() -> None:
 def test_a_value_larger_than_the_whole_is_not_kept(length: int, kept: bool) -> None:
     """Nothing is driven out for it, but the old value of its key is not given any more."""
     store = MemoryStore(max_bytes=_OVERHEAD + 100)
-    store.put("a", b"old", expires=10)
-    store.put("a", b"x" * length, expires=10)
+    assert store.put("a", b"old", expires=10)
+    assert kept is store.put("a", b"x" * length, expires=10)
 
     assert (b"x" * length if kept else None) == store.get("a", now=0)
     assert 0 == store.evicted

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -74,6 +75,13 @@ def config(simulator: Simulator, backend: Any) -> WrapperConfig:
         azure=ProviderConfig(api_key=key, base_url=simulator.url),
         providers={"own": OpenAICompatibleConfig(api_key=key, base_url=own)},
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _litter() -> Iterator[None]:
+    """What litellm leaves open is collected here, where nobody minds, and not in somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest_asyncio.fixture
@@ -220,7 +228,7 @@ async def test_what_the_caller_adds(bridge: LLMWrapper, simulator: Simulator) ->
 async def test_a_host_without_a_key(bridge: LLMWrapper, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is not sent the key that the environment has for OpenAI."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
-    bridge.config.openai = OpenAIConfig(base_url=simulator.base_url("openai"))
+    bridge.config.openai = OpenAIConfig(api_key="sk-of-openai", base_url=simulator.base_url("openai"))
     bridge.config.providers["own"] = OpenAICompatibleConfig(base_url=simulator.base_url("openai"))
     await bridge.query(QUESTION, MODELS["openai"])
     await bridge.query(QUESTION, MODELS["own"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from multi_llm_wrapper.metering.counts import Counts
 from multi_llm_wrapper.types import Usage
 
-ZERO = {"requests": 0, "tokens": 0, "input_tokens": 0, "output_tokens": 0, "errors": 0}
+ZERO = {"requests": 0, "tokens": 0, "input_tokens": 0, "output_tokens": 0, "errors": 0, "cache_hits": 0}
 
 
 def test_every_configured_provider_is_there() -> None:
@@ -27,9 +27,17 @@ def test_a_success_counts_requests_and_tokens() -> None:
     counts.success("openai", Usage(3, 2, 6), 1.0)
     counts.success("openai", Usage(1, 1, 2), 1.0)
 
-    assert {"requests": 2, "tokens": 8, "input_tokens": 4, "output_tokens": 3, "errors": 0} == counts.stats([])[
-        "openai"
-    ]
+    assert {**ZERO, "requests": 2, "tokens": 8, "input_tokens": 4, "output_tokens": 3} == counts.stats([])["openai"]
+
+
+def test_a_hit_counts_as_a_hit_and_nothing_else() -> None:
+    """No request, no tokens, no time."""
+    counts = Counts()
+    counts.success("openai", Usage(3, 2, 5), 1.0)
+    before = counts.stats([])["openai"]
+    counts.hit("openai")
+
+    assert ({**before, "cache_hits": 1}, 1.0) == (counts.stats([])["openai"], counts.average_seconds("openai"))
 
 
 @pytest.mark.parametrize(

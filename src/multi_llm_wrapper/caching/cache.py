@@ -1,20 +1,52 @@
-"""The cache in front of a call: looks first, asks otherwise, keeps what is a whole and successful answer."""
+"""The cache in front of a call: looks first, asks otherwise, keeps what is a whole and successful answer.
+
+Calls that ask the same at the same time share one request to the provider, streamed (`reader`) or not (`answer`).
+Whoever gets what was not asked on his behalf gets a copy of his own, marked as cached.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any, Protocol
+import asyncio
+import copy
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
+from typing import Any, Protocol, TypeVar
 
-import msgspec
+from msgspec import structs
 
+from ..attempt import Answer
 from ..clock import Clock
 from ..config import WrapperConfig
 from ..options import Options
-from ..parsed import parse
 from ..response import Response
-from ..transport.base import HTTPRequest
-from .key import cache_key
+from . import entry
+from .broadcast import LAST, Broadcast, Reader, Upstream
+from .entry import CorruptError, Entry
+from .flight import Flight, Shared
+from .guard import WRITE_TIMEOUT, Guard, Tally
+from .key import Question, cache_key
 from .memory import MemoryStore
+from .store import open_store
+
+S = TypeVar("S", bound=Shared)
+
+TTL = 3600.0
+REFRESH = "refresh"
+TURN = 100
+"""After so many hits the event loop has its turn, for a hit in memory does not wait for anything."""
+_MANNER = ("timeout", "timeouts", "max_retries", "fallbacks", "fallback_on", "on_interrupt", "hedge_after")
+"""Options that are no part of the question, but decide what becomes of the call: only calls that agree in them share a
+request."""
+
+_log = logging.getLogger("multi_llm_wrapper")
+
+
+Outcome = Entry | bytes | Response
+"""An entry, its bytes (each reads its own copy of them), or the response of the call that asked."""
+
+
+class Budget(Protocol):
+    deadline: float
 
 
 class Cacheable(Protocol):
@@ -22,66 +54,300 @@ class Cacheable(Protocol):
 
     provider: str | None
     model: str | None
-    wire: HTTPRequest
     options: Options
-    dropped: list[str]
     started: float
+    """Loop time."""
+    answered: Answer | None
+    """What a successful call got from the wire."""
+
+    @property
+    def answered_by_primary(self) -> bool:
+        """False once a fallback has answered; that is no answer of the model that was asked."""
+
+    @property
+    def dropped(self) -> list[str]: ...
+
+    @property
+    def budget(self) -> Budget: ...
+
+    def question(self) -> Question:
+        """What is asked, the same whether it is streamed or not."""
 
     def answer(self) -> Awaitable[Response]: ...
 
+    def recalled(self, entry: Entry, age: float) -> Response:
+        """An answer that was got for another call, as the response of this one."""
+
 
 class Cache:
-    """In-memory for now. Every hit is a copy of its own, decoded from the stored bytes."""
+    """One for each wrapper; opens nothing before it is used. Raises `ValueError` when the configuration names no store,
+    and nothing else, whatever becomes of the store."""
 
     def __init__(self, config: WrapperConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._store = MemoryStore()
+        self._tally = Tally()
+        self._url: str | None = None
+        self._memory: MemoryStore | None = None
+        self._guard: Guard | None = None
+        self._retired: list[Guard] = []
+        self._flights: dict[Hashable, Flight[Outcome]] = {}
+        self._casts: dict[Hashable, Broadcast[Outcome]] = {}
+        self._tasks: dict[asyncio.Task[None], Shared] = {}
+        self._use(config.cache)
+
+    # --- for the caller -----------------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, int | None]:
+        """Counts since the start, and `size` in bytes (None where the store does not tell); see `Tally`."""
+        store = self._memory if self._guard is None else self._guard.store
+        evicted, size = (store.evicted, store.size) if store is not None else (0, 0)
+        return {**structs.asdict(self._tally), "evicted": evicted, "size": size}
+
+    async def aclose(self) -> None:
+        """Finishes what is being written and closes the store; a call made afterwards opens it anew."""
+        here = asyncio.get_running_loop()
+        ending = [task for task, one in self._tasks.items() if one.loop is here and (one.settled or task.cancelling())]
+        if ending:
+            await asyncio.wait(ending, timeout=WRITE_TIMEOUT)
+        retired, self._retired = self._retired, []
+        for guard in (*retired, self._guard):
+            if guard is not None:
+                await guard.aclose()
+
+    # --- for the package ----------------------------------------------------------------------------------------
 
     async def answer(self, call: Cacheable) -> Response:
-        wanted = call.options.get("cache")
-        if wanted is None:
-            wanted = self._config.enable_caching
+        """The whole of a `query()`."""
+        wanted = self._wanted(call.options)
         if wanted is False:
             return await call.answer()
-        key = self._key(call)
-        if wanted != "refresh":
-            stored = self._store.get(key, self._clock.time())
-            if stored is not None:
-                return self._hit(stored, call)
-        response = await call.answer()
-        if response["status"] == "success":
-            self._keep(key, response, call.options)
-        return response
+        key = cache_key(call.question(), "raw" if call.options and call.options.get("keep_raw") else "")
+        found = self._in_memory(key, call.options) if wanted != REFRESH else None
+        if found is not None:
+            if self._tally.hits % TURN == 0:
+                await asyncio.sleep(0)
+            return self._concluded(call, found, own=True)
+        ident = self._ident(call, key, wanted)
+        while True:
+            flight = self._flights.get(ident)
+            leads = flight is None or flight.loop is not asyncio.get_running_loop()
+            if leads or flight is None:
+                flight = self._flights[ident] = Flight(call.budget.deadline)
+                self._start(flight, self._ask(call, key, wanted, flight), self._flights, ident)
+            outcome = await flight.wait()
+            if leads or not self._cut_short(outcome, flight, call):
+                return self._concluded(call, outcome, own=leads)
 
-    def _key(self, call: Cacheable) -> str:
-        """The answer with its raw bytes and the one without are two."""
-        wire = call.wire
-        namespace = "raw" if call.options.get("keep_raw") else ""
-        return cache_key(call.provider or "", call.model or "", wire.url, wire.headers, wire.body, namespace)
+    def reader(self, call: Cacheable, upstream: Callable[[], Upstream]) -> Reader[Outcome] | None:
+        """Where a stream gets its chunks from; None when the cache is off. `upstream` asks the provider for `call`, and
+        must not hold on to the stream that reads."""
+        wanted = self._wanted(call.options)
+        if wanted is False:
+            return None
+        # the bytes of a stream are other ones than those of a whole reply
+        key = cache_key(call.question(), "raw stream" if call.options and call.options.get("keep_raw") else "")
+        found = self._in_memory(key, call.options) if wanted != REFRESH else None
+        if found is not None:
+            return Reader(found)
+        ident = self._ident(call, key, wanted)
+        cast = self._casts.get(ident)
+        if cast is None or cast.loop is not asyncio.get_running_loop():
+            cast = self._casts[ident] = Broadcast()
+            self._start(cast, self._pump(call, key, wanted, cast, upstream), self._casts, ident)
+        return cast.join()
 
-    def _keep(self, key: str, response: Response, options: Options) -> None:
-        ttl = options.get("cache_ttl") or self._config.cache_ttl or 3600.0
+    def conclude(self, call: Cacheable, reader: Reader[Outcome]) -> Response:
+        """The response of a stream whose reader has finished."""
+        assert reader.outcome is not None  # noqa: S101  # that is what finished means
+        return self._concluded(call, reader.outcome, own=reader.leads)
+
+    # --- what is wanted -----------------------------------------------------------------------------------------
+
+    def _wanted(self, options: Options) -> bool | str:
+        """True, False or "refresh"."""
+        if self._config.cache is not self._url:
+            self._change(self._config.cache)
+        if self._memory is None and self._guard is None:
+            return False
+        wanted = options.get("cache") if options else None
+        return self._config.enable_caching if wanted is None else wanted
+
+    def _ident(self, call: Cacheable, key: str, wanted: bool | str) -> Hashable:
+        options: Mapping[str, Any] = call.options
+        manner = [f"{name}={options[name]!r}" for name in _MANNER if name in options] if options else []
+        return key, wanted == REFRESH, *manner
+
+    def _change(self, url: str | None) -> None:
+        """The configuration was changed; what it says now is no reason to fail a call."""
+        if url == self._url:
+            self._url = url
+            return
+        if self._guard is not None:
+            self._retired.append(self._guard)
         try:
-            encoded = msgspec.msgpack.encode(response)
-        except (OverflowError, TypeError, ValueError, RecursionError):
-            return  # a provider's own field with a number of more than 64 bits
-        self._store.put(key, encoded, self._clock.time() + ttl)
+            self._use(url)
+        except ValueError as error:
+            _log.error("multi_llm_wrapper: there is no caching: %s", error)
+            self._memory, self._guard, self._url = None, None, url
 
-    def _hit(self, stored: bytes, call: Cacheable) -> Response:
-        """The answer is that of then; the times and what was dropped are those of this call."""
-        response = Response(msgspec.msgpack.decode(stored))
+    def _use(self, url: str | None) -> None:
+        store = open_store(url) if url is not None else None
+        self._memory, self._guard, self._url = None, None, url
+        if isinstance(store, MemoryStore):
+            self._memory = store
+        elif store is not None:
+            self._guard = Guard(store, self._clock, self._tally)
+
+    # --- looking ------------------------------------------------------------------------------------------------
+
+    def _in_memory(self, key: str, options: Options) -> Entry | None:
+        if self._memory is None:
+            return None
+        now = self._clock.time()
+        body = self._memory.get(key, now)
+        if body is not None:
+            found = entry.decode(body)
+            if found.holds(now, options.get("cache_ttl") if options else None):
+                return found
+        return None
+
+    async def _look(self, key: str, options: Options) -> bytes | None:
+        """In the store outside: the bytes of an entry that holds. In memory it was looked for before."""
+        now = self._clock.time()
+        value = await self._guard.get(key, now) if self._guard is not None else None
+        if value is not None:
+            try:
+                body = entry.unseal(key, value)
+                if entry.decode(body).holds(now, options.get("cache_ttl")):
+                    return body
+            except CorruptError:
+                self._tally.errors += 1
+        self._tally.misses += 1
+        return None
+
+    # --- asking -------------------------------------------------------------------------------------------------
+
+    def _start(self, one: S, work: Coroutine[Any, Any, None], joinable: dict[Hashable, S], ident: Hashable) -> None:
+        def closed() -> None:
+            if joinable.get(ident) is one:
+                del joinable[ident]
+
+        task = one.start(work, closed)
+        self._tasks[task] = one
+        task.add_done_callback(self._tasks.pop)
+
+    async def _ask(self, call: Cacheable, key: str, wanted: bool | str, flight: Flight[Outcome]) -> None:
+        body = await self._look(key, call.options) if wanted != REFRESH else None
+        if body is not None:
+            flight.settle(body, lambda: body)
+            return
+        await self._finish(flight, call, key, await call.answer())
+
+    async def _pump(
+        self,
+        call: Cacheable,
+        key: str,
+        wanted: bool | str,
+        cast: Broadcast[Outcome],
+        upstream: Callable[[], Upstream],
+    ) -> None:
+        body = await self._look(key, call.options) if wanted != REFRESH else None
+        if body is not None:
+            cast.settle(body, lambda: body)
+            return
+        source = upstream()
+        try:
+            chunks = await source.batch()
+            while chunks[-1].type not in LAST:
+                cast.send(chunks)
+                await cast.room()
+                chunks = await source.batch()
+            cast.send(chunks)
+        finally:
+            await source.aclose()
+        await self._finish(cast, call, key, source.response)
+
+    async def _finish(
+        self, shared: Flight[Outcome] | Broadcast[Outcome], call: Cacheable, key: str, response: Response
+    ) -> None:
+        """Hands out the response, then writes down what is to be kept of it."""
+        if response["status"] != "success" or call.answered is None:
+            shared.settle(response, lambda: _copied(response))
+            return
+        found = self._entry(call, call.answered)
+        body = entry.encode(found)
+        if body is None or not (call.answered_by_primary and _is_whole(found)):
+            shared.settle(response, lambda: copy.deepcopy(found))
+            self._tally.skipped += 1
+            return
+        guard = self._guard
+        self._remember(key, found, body)
+        shared.settle(response, lambda: body, late=body if guard is not None else None)
+        if guard is not None:
+            await guard.put(key, entry.seal(key, body), found.at, found.at + found.ttl)
+
+    def _entry(self, call: Cacheable, answered: Answer) -> Entry:
+        return Entry(
+            at=self._clock.time(),
+            ttl=call.options.get("cache_ttl") or self._config.cache_ttl or TTL,
+            provider=call.provider,
+            model=call.model,
+            reply=answered.reply,
+            request_id=answered.request_id,
+            raw=answered.raw if call.options.get("keep_raw") else None,
+        )
+
+    def _remember(self, key: str, found: Entry, body: bytes) -> None:
+        if self._memory is None:
+            return
+        if self._memory.put(key, body, found.at + found.ttl):
+            self._tally.stores += 1
+        else:
+            self._tally.skipped += 1
+
+    # --- outcomes -----------------------------------------------------------------------------------------------
+
+    def _concluded(self, call: Cacheable, outcome: Outcome, *, own: bool) -> Response:
+        """The response of a call that comes to this outcome; `own`: it was asked, or looked up, for this call."""
+        if isinstance(outcome, Response):
+            return outcome if own else self._echo(call, outcome)
+        found = entry.decode(outcome) if isinstance(outcome, bytes) else outcome
+        if own:
+            self._tally.hits += 1
+        else:
+            self._tally.shared += 1
+        return call.recalled(found, found.age(self._clock.time()))
+
+    def _cut_short(self, outcome: Outcome, flight: Flight[Outcome], call: Cacheable) -> bool:
+        """The time of the one who asked was up, but not that of one who joined later: he asks again."""
+        if not isinstance(outcome, Response) or outcome["error_type"] != "timeout":
+            return False
+        return flight.deadline <= flight.loop.time() < call.budget.deadline
+
+    def _echo(self, call: Cacheable, response: Response) -> Response:
+        """The failure of a request that was made for another call."""
         response["timestamp"] = self._clock.time()
-        metadata: dict[str, Any] = response["metadata"]
-        metadata.update(
-            cached=True,
+        response["metadata"].update(
+            response_time=asyncio.get_running_loop().time() - call.started,
             attempts=0,
             attempts_detail=[],
             dropped_params=call.dropped,
             rate_limit=None,
-            response_time=self._clock.monotonic() - call.started,
         )
-        wanted = call.options.get("response_format")
-        if wanted is not None:
-            response._parsed = parse(wanted, response["content"])
         return response
+
+
+def _is_whole(found: Entry) -> bool:
+    """What a filter cut off, or the provider itself calls no proper end, is not for others."""
+    reply = found.reply
+    if reply.finish_reason == "other":
+        return reply.provider_finish_reason is None  # nothing was said: some hosts never do
+    return reply.finish_reason != "content_filter"
+
+
+def _copied(response: Response) -> Response:
+    return Response(copy.deepcopy(dict(response)))
+
+
+__all__ = ["Cache", "Cacheable", "Outcome"]

@@ -1,29 +1,50 @@
-"""What makes two requests the same: everything that reaches the provider, and nothing else."""
+"""What makes two requests the same: everything that reaches the provider, and nothing else.
+
+A question that is streamed is keyed by the request that `query()` would have sent, so the two share their answers.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 
-VERSION = b"mlw1"
+from msgspec import Struct
+
+from ..version import __version__
+
+VERSION = "mlw2"
 """Changes whenever the key or the stored form does, so that an old entry is never read as a new one."""
 
-_NOT_ASKED = frozenset(("user-agent", "content-type", "accept-encoding"))
+_OURS = frozenset((("content-type", "application/json"), ("user-agent", f"multi-llm-wrapper/{__version__}")))
+"""Headers that ask nothing as long as they have our own value: a new version finds the answers of the old one."""
 
 
-def cache_key(provider: str, model: str, url: str, headers: Mapping[str, str], body: bytes, namespace: str = "") -> str:
-    """A digest of a finished request. Credentials count too, so that one tenant never sees another's answer."""
-    digest = hashlib.blake2b(digest_size=20)
-    parts = [VERSION, namespace.encode(), provider.encode(), model.encode(), url.encode()]
-    for name in sorted(headers):
-        if name not in _NOT_ASKED:
-            parts += (name.encode(), headers[name].encode())
-    parts.append(body)
-    for part in parts:
-        # Each part with its length, so that no two lists of parts run together to the same bytes.
-        digest.update(b"%d:" % len(part))
-        digest.update(part)
+class Question(Struct, frozen=True, kw_only=True):
+    """A finished request, and whom it was meant for.
+
+    `group` is the route that was asked for, `model` the name on the wire. Credentials are among the headers, so that
+    one account never sees another's answer; `tenant` parts those who share an account.
+    """
+
+    group: str
+    dialect: str
+    url: str
+    model: str
+    headers: dict[str, str]
+    body: bytes
+    tenant: str = ""
+
+
+def cache_key(question: Question, form: str = "") -> str:
+    """A digest, forty hexadecimal digits. `form` tells apart answers that are kept in different ways."""
+    parts = [VERSION, form, question.tenant, question.group, question.dialect, question.url, question.model]
+    for item in sorted(question.headers.items()):
+        if item not in _OURS:
+            parts += item
+    # Each part with its length, so that no two lists of parts run together to the same text; the body is the rest.
+    head = "".join([f"{len(part)}:{part}" for part in parts]) + "|"
+    digest = hashlib.blake2b(head.encode("utf-8", "surrogatepass"), digest_size=20)
+    digest.update(question.body)
     return digest.hexdigest()
 
 
-__all__ = ["VERSION", "cache_key"]
+__all__ = ["VERSION", "Question", "cache_key"]

@@ -32,18 +32,19 @@ class MemoryStore:
         self._entries.move_to_end(key)
         return value
 
-    def put(self, key: str, value: bytes, expires: float) -> None:
+    def put(self, key: str, value: bytes, expires: float) -> bool:
         """Keeps `value`, unless it alone is larger than the whole cache."""
         if key in self._entries:
             self._remove(key)
         cost = len(value) + _OVERHEAD
         if cost > self.max_bytes:
-            return
+            return False
         self._entries[key] = (expires, value)
         self.size += cost
         while self.size > self.max_bytes:
             self._remove(next(iter(self._entries)))
             self.evicted += 1
+        return True
 
     def _remove(self, key: str) -> None:
         _, value = self._entries.pop(key)

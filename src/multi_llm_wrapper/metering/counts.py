@@ -8,7 +8,7 @@ from ..types import Usage
 
 
 class _Count:
-    __slots__ = ("errors", "input_tokens", "output_tokens", "requests", "seconds", "tokens")
+    __slots__ = ("cache_hits", "errors", "input_tokens", "output_tokens", "requests", "seconds", "tokens")
 
     def __init__(self) -> None:
         self.requests = 0
@@ -16,6 +16,7 @@ class _Count:
         self.input_tokens = 0
         self.output_tokens = 0
         self.errors = 0
+        self.cache_hits = 0
         self.seconds = 0.0
 
 
@@ -32,11 +33,19 @@ class Counts:
         """`usage` is what a stream had reported before it failed."""
         self._add(provider, usage, seconds).errors += 1
 
-    def _add(self, provider: str | None, usage: Usage | None, seconds: float) -> _Count:
+    def hit(self, provider: str | None) -> None:
+        """An answer that was there already, or was asked for by another call: no request, no tokens, no time."""
+        self._count(provider).cache_hits += 1
+
+    def _count(self, provider: str | None) -> _Count:
         name = provider or ""
         count = self._by_provider.get(name)
         if count is None:
             count = self._by_provider[name] = _Count()
+        return count
+
+    def _add(self, provider: str | None, usage: Usage | None, seconds: float) -> _Count:
+        count = self._count(provider)
         count.requests += 1
         count.seconds += seconds
         if usage is not None:
@@ -62,4 +71,5 @@ def _stats(count: _Count) -> dict[str, int]:
         "input_tokens": count.input_tokens,
         "output_tokens": count.output_tokens,
         "errors": count.errors,
+        "cache_hits": count.cache_hits,
     }

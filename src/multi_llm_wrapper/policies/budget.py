@@ -70,9 +70,10 @@ class Budget:
     def _wait(self, error: LLMError, now: float) -> float | None:
         if not self.spare:
             return None
-        wait = self._backoff() if error.retry_after is None else max(0.0, error.retry_after)  # NaN becomes 0 too
+        wait = self.backoff() if error.retry_after is None else max(0.0, error.retry_after)  # NaN becomes 0 too
         return None if wait > MAX_WAIT or now + wait >= self.deadline else wait
 
-    def _backoff(self) -> float:
+    def backoff(self) -> float:
+        """Seconds until the next attempt, where nobody said how many."""
         ceiling = min(MAX_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self.attempts - 1, 10))
         return self._random.uniform(0, ceiling)

@@ -1,0 +1,194 @@
+"""What the cache costs: `python -m benchmarks.caching`. CPU time of this process, medians of interleaved rounds.
+
+A prompt and an answer of 1 KB, through `LLMWrapper.query()` and `stream()`. Every kind of store in turn within each
+round, so that what disturbs the machine disturbs all. Redis is there when `redis-server` is on the PATH, or when
+MULTI_LLM_TEST_REDIS names one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from multi_llm_wrapper import LLMWrapper, OpenAIConfig, WrapperConfig
+
+from . import cores, upstream
+from .measures import Row, to_json
+from .run import facts, table
+
+PROMPT = "What is the capital of France? " * 33
+MODEL = "openai/answer-1024"
+NO_LIMIT = float("inf")
+OUT = Path(__file__).parent / "out" / "caching.json"
+
+Work = Callable[[], Awaitable[object]]
+Wanted = Literal[False, "refresh"]
+
+
+@contextmanager
+def redis() -> Iterator[str | None]:
+    """The URL of a server, started for this if need be."""
+    given, command = (
+        os.environ.get("MULTI_LLM_TEST_REDIS"),
+        shutil.which("redis-server") or shutil.which("valkey-server"),
+    )
+    if given or command is None:
+        yield given
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [command, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
+    try:
+        while process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), 0.1).close()
+                break
+            except OSError:
+                time.sleep(0.02)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@asynccontextmanager
+async def filled(base_url: str, cache: str) -> AsyncIterator[LLMWrapper]:
+    """A wrapper whose cache has the answer, and more patience with it than by default: the machine may be busy."""
+    patient = cache if cache == "memory" else f"{cache}?timeout=5"
+    config = WrapperConfig(openai=OpenAIConfig(api_key="bench", base_url=base_url), cache=patient)
+    async with LLMWrapper(config) as llm:
+        (await llm.query(PROMPT, MODEL)).raise_for_status()
+        yield llm
+
+
+def hit(llm: LLMWrapper) -> Work:
+    async def work() -> None:
+        if not (await llm.query(PROMPT, MODEL)).metadata["cached"]:
+            raise RuntimeError("no hit")
+
+    return work
+
+
+def streamed_hit(llm: LLMWrapper) -> Work:
+    async def work() -> None:
+        async with llm.stream(PROMPT, MODEL) as stream:
+            async for _ in stream:
+                pass
+        if not stream.response.metadata["cached"]:
+            raise RuntimeError("no hit")
+
+    return work
+
+
+async def cost(work: Work, calls: int) -> float:
+    """Microseconds of CPU for one."""
+    started = time.process_time()
+    for _ in range(calls):
+        await work()
+    return (time.process_time() - started) / calls * 1e6
+
+
+async def interleaved(works: dict[str, Work], rounds: int, calls: int) -> dict[str, list[float]]:
+    figures: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        await cost(work, calls // 4 or 1)
+    for _ in range(rounds):
+        for name, work in works.items():
+            figures[name].append(await cost(work, calls))
+    return figures
+
+
+async def hits(base_url: str, redis_url: str | None, rounds: int, calls: int) -> list[Row]:
+    """CPU for one hit, end to end."""
+    limits = {"memory": 30.0, "memory, streamed": NO_LIMIT, "SQLite": 200.0, "Redis": NO_LIMIT}
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncExitStack() as stack:
+            memory = await stack.enter_async_context(filled(base_url, "memory"))
+            sqlite = await stack.enter_async_context(filled(base_url, f"sqlite:///{folder}/cache.db"))
+            works = {"memory": hit(memory), "memory, streamed": streamed_hit(memory), "SQLite": hit(sqlite)}
+            if redis_url is not None:
+                works["Redis"] = hit(await stack.enter_async_context(filled(base_url, redis_url)))
+            figures = await interleaved(works, rounds, calls)
+    return [
+        Row(f"hit, {name}", round(statistics.median(values), 1), "us", limits[name], detail={"rounds": values})
+        for name, values in figures.items()
+    ]
+
+
+async def misses(base_url: str, rounds: int, calls: int) -> list[Row]:
+    """What a call costs more when its answer is looked for and kept, and a chunk when it may be shared."""
+    config = WrapperConfig(openai=OpenAIConfig(api_key="bench", base_url=base_url))
+    async with LLMWrapper(config) as llm:
+
+        def query(cache: Wanted) -> Work:
+            async def work() -> None:
+                (await llm.query(PROMPT, MODEL, cache=cache)).raise_for_status()
+
+            return work
+
+        def stream(cache: Wanted) -> Work:
+            async def work() -> None:
+                async with llm.stream(PROMPT, "openai/bulk-5000", cache=cache) as chunks:
+                    async for _ in chunks:
+                        pass
+                chunks.response.raise_for_status()
+
+            return work
+
+        calls_ = await interleaved({"off": query(False), "on": query("refresh")}, rounds, calls)
+        chunks = await interleaved({"off": stream(False), "on": stream("refresh")}, rounds, 1)
+    return [
+        _difference("miss, memory: more than without a cache", calls_, 1),
+        _difference("streamed chunk, in bulk: more than without a cache", chunks, 5000),
+    ]
+
+
+def _difference(name: str, figures: dict[str, list[float]], parts: int) -> Row:
+    more = [(on - off) / parts for on, off in zip(figures["on"], figures["off"], strict=True)]
+    detail = {key: round(statistics.median(values) / parts, 2) for key, values in figures.items()}
+    return Row(name, round(statistics.median(more), 2), "us", NO_LIMIT, detail=detail)
+
+
+async def measure(base_url: str, redis_url: str | None, quick: bool) -> list[Row]:
+    rounds = 5 if quick else 21
+    return [
+        *await hits(base_url, redis_url, rounds, 200 if quick else 1000),
+        *await misses(base_url, rounds, 200 if quick else 500),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.caching", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds: a look, not a verdict")
+    parser.add_argument("--json", type=Path, default=OUT, help="where the figures go (default: %(default)s)")
+    options = parser.parse_args()
+    machine = facts()
+    _, core = cores.split()
+    with redis() as redis_url, upstream.running(core) as base_url:
+        rows = asyncio.run(measure(base_url, redis_url, options.quick))
+    console = Console()
+    console.print(table(rows))
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(to_json(rows, machine), encoding="utf-8")
+    console.print(f"Figures: {options.json}", soft_wrap=True)
+    return 0 if options.quick or all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
