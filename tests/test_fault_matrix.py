@@ -13,15 +13,28 @@ from multi_llm_wrapper.attempt import LiveStream
 from multi_llm_wrapper.config import Timeouts
 from multi_llm_wrapper.errors import LLMError, MalformedResponseError
 from multi_llm_wrapper.framing import StreamReader
+from multi_llm_wrapper.legs import Legs
 from multi_llm_wrapper.policies.budget import Budget, Step
+from multi_llm_wrapper.providers import profile_of
 from multi_llm_wrapper.simulator.faults import DIALECTS, FAULTS, parse
 from multi_llm_wrapper.stream import ResponseStream
 from multi_llm_wrapper.transport.watch import Watch
-from multi_llm_wrapper.validation.cells import Cell, cells, run, run_http, violations
-from multi_llm_wrapper.validation.matrix import START, page, tables
+from multi_llm_wrapper.validation.cells import (
+    CALLERS,
+    FALLBACKS,
+    MODELS,
+    WIDER,
+    Cell,
+    cells,
+    run,
+    run_http,
+    violations,
+)
+from multi_llm_wrapper.validation.matrix import START, every, page, tables
 from tests.conftest import REPOSITORY
 
 ALL = list(cells())
+FALLING = list(cells(fallback=True))
 AFTER_CALLS = [
     Cell(spec, dialect, stream=True, once=True, restart=True, tools=True)
     for spec in ("cut?k=1", "reset_midway?k=1", "error_event?k=1", "malformed_event?k=1", "stall?k=1")
@@ -63,6 +76,30 @@ def test_a_restart_mends_every_interruption(cell: Cell) -> None:
     assert [] == violations(cell, run(cell))
 
 
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_fallback_answers_every_fault_that_is_not_the_callers_own(spec: str) -> None:
+    """Whatever the first provider does, the answer is whole, in text and in tool calls; content that is out stays."""
+    here = [cell for cell in FALLING if cell.spec == spec]
+    as_tools = [structs.replace(cell, tools=True) for cell in here]
+    plain = [structs.replace(cell, restart=False) for cell in (*here, *as_tools) if cell.stream]
+    assert {} == broken([*here, *as_tools, *plain])
+
+
+def test_the_fallback_answers_all_but_the_callers_own_and_calls_that_are_out() -> None:
+    """Counted by name: what ends in an error in spite of a fallback is the caller's own, or half a tool call."""
+    failed = {cell.name for cell in FALLING if run(cell).status != "success"}
+    assert CALLERS | {"swap_tool_index"} == failed
+
+
+def test_the_fallbacks_with_a_larger_window_are_those_of_the_matrix() -> None:
+    """What the matrix says of a prompt that is too long follows from the windows that are known."""
+
+    def window(dialect: str) -> int:
+        return profile_of(MODELS[dialect].partition("/")[2]).context_window or 0
+
+    assert {d for d in DIALECTS if window(FALLBACKS[d]) > window(d)} == set(WIDER)
+
+
 @pytest.mark.parametrize("cell", AFTER_CALLS, ids=str)
 def test_nothing_begins_anew_after_a_tool_call(cell: Cell) -> None:
     """A tool that was called may have done something: the stream ends with its error."""
@@ -78,12 +115,13 @@ def test_the_matrix_has_every_fault_in_every_dialect_and_mode_it_applies_to() ->
         for fault in FAULTS.values()
     )
     assert expected == len(ALL) == len(set(ALL))
+    assert expected == 2 * len(FALLING) == 2 * len(set(FALLING))
 
 
 def test_the_page_shows_what_is_measured() -> None:
     """docs/faults.md has the faults and the matrix as they are; its command writes it anew."""
     text = (REPOSITORY / "docs/faults.md").read_text(encoding="utf-8")
-    results = {cell: run(cell) for cell in (*ALL, *cells(restart=True))}
+    results = {cell: run(cell) for cell in every()}
     assert START in text
     assert text == page(text, results), "python -m multi_llm_wrapper.validation.matrix docs/faults.md"
     assert tables(results) in text
@@ -122,13 +160,13 @@ def test_every_promise_holds_over_http_in_real_time() -> None:
         if words := violations(cell, outcome, limits.total or 0.0, slack=2.0):
             found[str(cell)] = words
 
-    async def every() -> None:
+    async def together() -> None:
         many, few = asyncio.Semaphore(12), asyncio.Semaphore(2)
         giants = [cell for cell in ALL if cell.name.startswith("giant")]
         await asyncio.gather(*(one(cell, many) for cell in ALL if cell not in giants))
         await asyncio.gather(*(one(cell, few) for cell in giants))
 
-    asyncio.run(every())
+    asyncio.run(together())
     assert {} == found
 
 
@@ -175,6 +213,33 @@ def test_a_broken_retry_policy_is_found(
     """Ignore Retry-After, repeat a 400, ask once too often: the matrix fails."""
     monkeypatch.setattr(Budget, "after", policy)
     assert any(words in said for said in fails(spec))
+
+
+def _never(self: Legs, error: LLMError, leg: Any = None) -> bool:
+    return False
+
+
+def _always(self: Legs, error: LLMError, leg: Any = None) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("moves", "spec", "words"),
+    [
+        (_never, "server_error", "the fallback did not mend it: server_error"),
+        (_never, "bad_key", "the fallback did not mend it: auth_error"),
+        (_never, "cut", "restart did not mend it"),
+        (_always, "content_filter", "the caller's own fault was sent to the fallback"),
+        (_always, "bad_request", "the caller's own fault was sent to the fallback"),
+    ],
+)
+def test_a_broken_way_to_the_fallback_is_found(
+    monkeypatch: pytest.MonkeyPatch, moves: Callable[..., Any], spec: str, words: str
+) -> None:
+    """Keep what another provider could mend, or send on what none would take: the matrix fails."""
+    monkeypatch.setattr(Legs, "moves", moves)
+    found = broken([cell for cell in FALLING if cell.spec == spec])
+    assert any(words in said for said in found.values())
 
 
 def test_an_accepted_cut_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -99,7 +100,8 @@ def _redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     given = os.environ.get("MULTI_LLM_TEST_REDIS")
     if given:
         pytest.importorskip("redis")
-        yield given
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+        yield urlsplit(given)._replace(path=f"/{worker}").geturl()  # a database for each that runs beside another
         return
     with redis_server(tmp_path_factory.mktemp("redis")) as server:
         yield server.url
@@ -108,7 +110,7 @@ def _redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def redis_url(_redis_url: str) -> Iterator[str]:
     """A real server: the one in MULTI_LLM_TEST_REDIS, else one started for this session. What a test leaves under our
-    names is gone afterwards; nothing else is touched."""
+    names is deleted afterwards; nothing else is touched."""
     yield _redis_url
     import redis
 

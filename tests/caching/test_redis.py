@@ -322,21 +322,20 @@ def completion_of(request: dict[str, Any]) -> dict[str, Any]:
     return {"id": "1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
 
 
-async def test_a_server_that_is_slow_to_connect_is_used_once_it_is_connected(
-    mock_completion: CompletionDouble, proxy: Proxy
-) -> None:
+async def test_a_server_that_is_slow_to_connect_is_used_once_it_is_connected(proxy: Proxy) -> None:
     """A handshake that takes longer than a lookup may goes on for those that follow."""
-    clock = Clock()
-    async with llm_at(f"{proxy.url}?timeout=0.05", clock=clock) as llm:
-        proxy.flowing.clear()
-        assert not await cached(llm, "first")
-        proxy.flowing.set()
-        until = time.monotonic() + 10
-        while not await cached(llm) and time.monotonic() < until:
-            clock.ahead += REST
-            await asyncio.sleep(0.05)
-        assert await cached(llm)
-        assert proxy.connections <= 3
+    store = RedisStore("127.0.0.1", proxy.port, timeout=0.01)
+    proxy.flowing.clear()
+    lookup = store.get("k", 0.0)
+    await asyncio.sleep(0.1)
+    lookup.cancel()
+    write = store.put("k", b"value", 0.0, 60.0)
+    await asyncio.sleep(0.1)
+    proxy.flowing.set()
+    assert await write
+    assert b"value" == await store.get("k", 0.0)
+    assert 2 == proxy.connections, "one to read and one to write, whoever has given up"
+    await store.aclose()
 
 
 class Clock(SystemClock):

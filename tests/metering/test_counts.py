@@ -67,7 +67,7 @@ def test_a_failure_counts_as_request_and_error() -> None:
     counts.failure("openai", Usage(3, 2, 5), 1.0)
     counts.failure("openai", None, 1.0)
 
-    assert {"requests": 2, "tokens": 5, "input_tokens": 3, "output_tokens": 2, "errors": 2} == counts.stats([])[
+    assert {**ZERO, "requests": 2, "tokens": 5, "input_tokens": 3, "output_tokens": 2, "errors": 2} == counts.stats([])[
         "openai"
     ]
 

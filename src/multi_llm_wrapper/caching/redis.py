@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
 
 from .key import VERSION
 
@@ -59,6 +60,7 @@ class RedisStore:
             "socket_timeout": PATIENCE,
             "socket_connect_timeout": PATIENCE,
             "retry": Retry(NoBackoff(), 1),  # an idle connection may have died since
+            "retry_on_error": [ConnectionError],
             "connection_class": SSLConnection if tls else Connection,
         }
         if tls:

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from ..call import HEDGE
 from ..clock import Clock, SystemClock
 from ..config import AnthropicConfig, GeminiConfig, OpenAIConfig, Timeouts, WrapperConfig
 from ..errors import CLASSES
@@ -39,6 +40,15 @@ MODELS = {
     "anthropic_messages": "anthropic/claude-sonnet-5",
     "gemini": "gemini/gemini-2.5-flash",
 }
+FALLBACKS = dict(zip(DIALECTS, (*DIALECTS[1:], DIALECTS[0]), strict=True))
+"""Dialect -> the one of the model that is asked after its own."""
+WIDER = ("openai_chat", "anthropic_messages")
+"""The dialects whose fallback has the larger window: only there does a prompt that is too long move on."""
+CALLERS = frozenset(
+    ("bad_request", "bad_json", "bad_parameter", "bad_schema", "context_length", "content_filter", "no_path",
+     "too_large", "unprocessable")
+)  # fmt: skip
+"""The faults that are the caller's own: another provider would not take the request either."""
 RETRIES = 2
 PACE = 1e-5
 """Seconds between two pieces of a stream: so short that it does not show, but each is read by itself."""
@@ -57,6 +67,8 @@ class Cell(Struct, frozen=True):
     """With `on_interrupt="restart"`."""
     tools: bool = False
     """Asked for tool calls."""
+    fallback: bool = False
+    """With a second model, of another dialect, that is healthy."""
 
     @property
     def name(self) -> str:
@@ -64,7 +76,8 @@ class Cell(Struct, frozen=True):
 
     def __str__(self) -> str:
         words = (self.spec, self.dialect, "stream" if self.stream else "query", "once" if self.once else "always")
-        return " ".join((*words, *(["restart"] if self.restart else []), *(["tools"] if self.tools else [])))
+        more = {"restart": self.restart, "tools": self.tools, "fallback": self.fallback}
+        return " ".join((*words, *(word for word, wanted in more.items() if wanted)))
 
 
 class Outcome(Struct):
@@ -85,7 +98,9 @@ class Outcome(Struct):
     restarts: int = 0
     retry_after: float | None = None
     waits: tuple[float, ...] = ()
-    """Seconds between attempts, as `attempts_detail` has them."""
+    """Seconds between two attempts at the same provider, as `attempts_detail` has them."""
+    fallen: bool = False
+    """It was the fallback that answered."""
     kept: str = ""
     """The texts of the chunks, since the last restart, joined."""
     content: str = ""
@@ -93,8 +108,14 @@ class Outcome(Struct):
     response: Response | None = None
 
 
-def cells(*, restart: bool = False) -> Iterator[Cell]:
-    """The whole matrix; with `restart` the part of it that this setting may change."""
+def cells(*, restart: bool = False, fallback: bool = False) -> Iterator[Cell]:
+    """The whole matrix; with `restart` the part of it that this setting may change; with `fallback` a second model
+    where every request to the first one fails, and streams that restart."""
+    if fallback:
+        for cell in cells():
+            if not cell.once:
+                yield structs.replace(cell, restart=cell.stream, fallback=True)
+        return
     for fault in FAULTS.values():
         for params in ("", *fault.variants):
             spec = f"{fault.name}?{params}" if params else fault.name
@@ -153,16 +174,23 @@ async def outcome(
     urls = {dialect: brain.base_url(origin, dialect) for dialect in DIALECTS}
     async with _wrapper(urls, transport, clock, timeouts) as llm:
         healthy = await _query(llm, cell)
+        other = await _query(llm, structs.replace(cell, dialect=FALLBACKS[cell.dialect])) if cell.fallback else None
     (spec,) = parse(cell.spec)
-    brain.faults(structs.replace(spec, times=1.0) if cell.once or cell.name == "idle_close" else spec)
+    spec = structs.replace(spec, times=1.0) if cell.once or cell.name == "idle_close" else spec
+    brain.faults(spec, model=MODELS[cell.dialect].partition("/")[2] if cell.fallback else None)
     before = len(brain.journal) + (cell.name == "idle_close")
     async with _wrapper(urls, transport, clock, timeouts) as llm:
-        found = await _measure(llm, cell, healthy)
+        found = await _measure(llm, cell, healthy, other)
     found.asked = len(brain.journal) - before
     return found
 
 
-async def _measure(llm: LLMWrapper, cell: Cell, healthy: Response, **options: Any) -> Outcome:
+async def _measure(
+    llm: LLMWrapper, cell: Cell, healthy: Response, other: Response | None = None, **options: Any
+) -> Outcome:
+    """`healthy` is the answer without the fault, `other` that of the fallback."""
+    if cell.fallback:
+        options["fallbacks"] = [MODELS[FALLBACKS[cell.dialect]]]
     if cell.name == "idle_close":  # it is the next request that fails
         await _query(llm, cell, **options)
     found = Outcome()
@@ -173,7 +201,8 @@ async def _measure(llm: LLMWrapper, cell: Cell, healthy: Response, **options: An
         found.raised = f"{type(error).__name__}: {error}"
         return found
     found.seconds = llm.clock.monotonic() - began
-    return _fill(found, response, healthy)
+    found.fallen = other is not None and response["provider"] == other["provider"]
+    return _fill(found, response, other if found.fallen and other is not None else healthy)
 
 
 @asynccontextmanager
@@ -232,8 +261,13 @@ def _fill(found: Outcome, response: Response, healthy: Response) -> Outcome:
     found.longer = len(found.content) >= len(healthy["content"] or "")
     found.attempts = facts["attempts"]
     found.retry_after = facts.get("retry_after")
-    found.waits = tuple(one["wait"] or 0.0 for one in facts.get("attempts_detail") or ())
+    details = facts.get("attempts_detail") or []
+    found.waits = tuple(a["wait"] or 0.0 for a, b in zip(details, details[1:], strict=False) if _same(a, b))
     return found
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return bool(one["provider"] == other["provider"])
 
 
 def _calls(response: Response) -> list[tuple[str, str]]:
@@ -247,7 +281,8 @@ def violations(cell: Cell, found: Outcome, total: float = 600.0, slack: float = 
     """What is wrong with an outcome: nothing, if the promises are kept. `total` is the limit of the call in seconds."""
     if found.raised is not None:
         return [f"raised {found.raised}"]
-    checks = (*_always(cell, found, total, slack), *_EFFECTS[FAULTS[cell.name].effect](cell, found, total))
+    effects = _FALLING if cell.fallback else _EFFECTS
+    checks = (*_always(cell, found, total, slack), *effects[FAULTS[cell.name].effect](cell, found, total))
     return [words for words, broken in checks if broken]
 
 
@@ -259,7 +294,8 @@ def _always(cell: Cell, found: Outcome, total: float, slack: float) -> Iterator[
     ok = found.status == "success"
     yield f"took {found.seconds:.1f} s, more than the call's {total:g} s", found.seconds > total + slack
     yield f"{found.asked} requests were sent, {found.attempts} are told", found.asked != found.attempts
-    yield f"{found.attempts} attempts are too many", found.attempts > 1 + RETRIES + (cell.name == "idle_close")
+    most = 1 + RETRIES + (cell.name == "idle_close") + cell.fallback
+    yield f"{found.attempts} attempts are too many", found.attempts > most
     yield f"status {found.status!r} with error_type {found.error_type!r}", ok != (found.error_type is None)
     yield f"error_type {found.error_type!r} is none", not ok and found.error_type not in CLASSES
     yield "a part of the answer is called a success", ok and not found.whole and fault.effect != "altered"
@@ -278,12 +314,13 @@ def _waited(cell: Cell, found: Outcome, total: float) -> Iterator[Check]:
     (spec,) = parse(cell.spec)
     asked = spec.params.get("s", 2.0) - (cell.name == "rate_limit_date")  # a date has whole seconds
     if asked > MAX_WAIT:
-        yield "repeated in spite of a long wait", found.attempts > 1
-        yield "the long wait is not told", found.retry_after is None or found.retry_after < MAX_WAIT
+        yield "repeated in spite of a long wait", len(found.waits) > 0
+        told = found.retry_after is not None and found.retry_after >= MAX_WAIT
+        yield "the long wait is not told", found.status != "success" and not told
     else:
-        between = found.waits[: found.attempts - 1]
-        yield f"waited {between} instead of {asked:g} s", any(wait < asked - 1e-6 for wait in between)
-        yield "did not take the time of the waits", found.seconds < asked * (found.attempts - 1) - 1e-6
+        yield f"waited {found.waits} instead of {asked:g} s", any(wait < asked - 1e-6 for wait in found.waits)
+        yield "did not take the time of the waits", found.seconds < asked * len(found.waits) - 1e-6
+        yield "the waits are not told", not cell.fallback and len(found.waits) != found.attempts - 1
 
 
 def _harmless(cell: Cell, found: Outcome, total: float) -> Iterator[Check]:
@@ -312,6 +349,42 @@ def _passing(cell: Cell, found: Outcome, total: float) -> Iterator[Check]:
         yield "restart did not mend it", found.status != "success" and not out_of_time
 
 
-_EFFECTS = {"harmless": _harmless, "altered": _altered, "refused": _refused, "passing": _passing}
+def _passed_over(cell: Cell, found: Outcome, total: float) -> Iterator[Check]:
+    """A harmless oddity needs no fallback, unless the first piece of a stream is late (the hedge)."""
+    late = cell.stream and found.seconds >= HEDGE
+    yield f"a harmless oddity ended as {found.error_type}", found.status != "success"
+    yield "asked again for nothing", not late and found.attempts != 1 + (cell.name == "idle_close")
+    yield "hedged more than once", late and found.attempts > 2
 
-__all__ = ["MODELS", "RETRIES", "Cell", "Outcome", "cells", "outcome", "run", "run_at", "run_http", "violations"]
+
+def _mended(cell: Cell, found: Outcome, total: float) -> Iterator[Check]:
+    """The caller's own stays with the caller; all else ends in a whole answer, unless content is out that must stay."""
+    ok = found.status == "success"
+    if cell.name in CALLERS and not (cell.name == "context_length" and cell.dialect in WIDER):
+        yield "the caller's own fault was sent to the fallback", ok or found.fallen or found.attempts > 1
+    elif found.delivered and not ok:
+        yield "restart did not mend it", cell.restart and not cell.tools
+        yield "the fallback was asked after content was delivered", found.attempts > 1
+    else:
+        yield f"the fallback did not mend it: {found.error_type}", not ok
+        yield "a refusal was repeated", FAULTS[cell.name].effect == "refused" and found.attempts > 2
+
+
+_EFFECTS = {"harmless": _harmless, "altered": _altered, "refused": _refused, "passing": _passing}
+_FALLING = {"harmless": _passed_over, "altered": _altered, "refused": _mended, "passing": _mended}
+
+__all__ = [
+    "CALLERS",
+    "FALLBACKS",
+    "MODELS",
+    "RETRIES",
+    "WIDER",
+    "Cell",
+    "Outcome",
+    "cells",
+    "outcome",
+    "run",
+    "run_at",
+    "run_http",
+    "violations",
+]

@@ -20,6 +20,13 @@ NAMES = {"openai_chat": "OpenAI", "anthropic_messages": "Anthropic", "gemini": "
 Results = dict[Cell, Outcome]
 
 
+def every() -> Iterator[Cell]:
+    """All that the page shows."""
+    yield from cells()
+    yield from cells(restart=True)
+    yield from cells(fallback=True)
+
+
 def measure(wanted: Iterable[Cell]) -> Results:
     """Runs the cells one after the other. Raises `AssertionError` when a promise is broken: such a page is not
     written."""
@@ -43,8 +50,9 @@ def tables(results: Results) -> str:
     lines = ["### The faults", "", "| name | parameters | what happens |", "| --- | --- | --- |"]
     lines += [f"| `{fault.name}` | {parameters(fault)} | {fault.about} |" for fault in FAULTS.values()]
     lines += ["", "### What the caller sees", ""]
-    lines += ["| fault | asked by | every request fails | only the first fails | the same, restarting |"]
-    lines += ["| --- | --- | --- | --- | --- |", *rows(results)]
+    lines += ["| fault | asked by | every request fails | only the first fails | the same, restarting | every request"]
+    lines[-1] += " fails, with a fallback |"
+    lines += ["| --- | --- | --- | --- | --- | --- |", *rows(results)]
     return "\n".join(lines) + "\n"
 
 
@@ -56,25 +64,27 @@ def rows(results: Results) -> Iterator[str]:
     """A row for each fault, or several where it ends in several ways."""
     specs = dict.fromkeys(cell.spec for cell in results)
     for spec in specs:
-        ends: dict[tuple[str, str, str], list[tuple[str, bool]]] = {}
-        always = [cell for cell in results if cell.spec == spec and not cell.once]
+        ends: dict[tuple[str, ...], list[tuple[str, bool]]] = {}
+        always = [cell for cell in results if cell.spec == spec and not (cell.once or cell.fallback)]
         asked = [(cell.dialect, cell.stream) for cell in always]
         for cell in always:
             once = structs.replace(cell, once=True)
-            ways = map(results.get, (cell, once, structs.replace(once, restart=True)))
-            words = [outcome_words(found) if found is not None else "" for found in ways]
-            ends.setdefault((words[0], words[1], words[2]), []).append((cell.dialect, cell.stream))
-        for end, who in ends.items():
-            yield f"| `{spec}` | {_who(who, asked)} | {end[0]} | {end[1]} | {end[2]} |"
+            falling = structs.replace(cell, restart=cell.stream, fallback=True)
+            ways = map(results.get, (cell, once, structs.replace(once, restart=True), falling))
+            words = tuple(outcome_words(found) if found is not None else "" for found in ways)
+            ends.setdefault(words, []).append((cell.dialect, cell.stream))
+        for words, who in ends.items():
+            yield f"| `{spec}` | {_who(who, asked)} | {' | '.join(words)} |"
 
 
 def outcome_words(found: Outcome) -> str:
     """As in `timeout x3, 180 s`: how it ended, after how many requests, and when."""
-    end = "ok" if found.status == "success" else f"`{found.error_type}`"
+    ok = "fallback" if found.fallen else "ok"
+    end = ok if found.status == "success" else f"`{found.error_type}`"
     if found.status != "success" and found.delivered:
         end += " and the part that came"
     if found.status == "success" and not found.whole:
-        end = "ok, altered"
+        end = f"{ok}, altered"
     if found.attempts > 1:
         end += f" x{found.attempts}"
     seconds = f"{found.seconds:.0f}" if found.seconds >= 9.95 else f"{found.seconds:.1f}"
@@ -98,7 +108,7 @@ def _who(some: list[tuple[str, bool]], everybody: list[tuple[str, bool]]) -> str
 
 
 def main(arguments: list[str]) -> None:
-    results = measure((*cells(), *cells(restart=True)))
+    results = measure(every())
     if not arguments:
         sys.stdout.write(tables(results))
         return
