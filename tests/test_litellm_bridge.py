@@ -474,11 +474,14 @@ def test_json_streamed_by_a_tool_of_litellms_own(acompletion: AsyncMock) -> None
     assert "stop" == streamed()[0][-1].finish_reason
 
 
-def test_a_whole_answer_to_a_stream(acompletion: AsyncMock) -> None:
-    """As a test that patches `acompletion` may give it: it is streamed in one piece."""
-    chunks, response = streamed()
+@pytest.mark.parametrize("model", ["gpt-4o", "claude-sonnet-5", "gemini-2.5-pro"])
+def test_a_whole_answer_to_a_stream(acompletion: AsyncMock, model: str) -> None:
+    """As a test that patches `acompletion` may give it: it is streamed in one piece, with its usage."""
+    chunks, response = streamed(model)
 
-    assert (["text", "end"], "Paris.") == (kinds(chunks), response["content"])
+    assert ["text", "end"] == kinds(chunks)
+    assert same(query(model=model), response)
+    assert 5 == response["metadata"]["usage"]["total_tokens"]
 
 
 def test_an_async_generator(acompletion: AsyncMock) -> None:

@@ -19,7 +19,7 @@ from .fold import Fold
 from .framing import StreamReader
 from .routing import Target
 from .transport.base import MAX_REPLY_BYTES, HTTPRequest, HTTPResponse, Transport
-from .transport.watch import Watch
+from .transport.watch import Watch, WatchPool
 from .types import Event, RateLimit, Reply
 
 MAX_ERROR_BYTES = 1024 * 1024
@@ -43,27 +43,26 @@ async def answer(
     request: HTTPRequest,
     deadline: float,
     clock: Clock,
-    loop: asyncio.AbstractEventLoop,
+    watches: WatchPool,
 ) -> Answer:
-    """Sends, and reads the whole answer, before `loop` time `deadline`."""
-    limits = target.limits
-    with _watch(target, deadline, loop) as watch:
-        response = watch.response = await transport.send(request, connect_timeout=limits.connect)
-        try:
-            body = await _body(response, watch, limits.idle, deadline, loop.time)
-        finally:
-            response.abort()
+    """Sends, and reads the whole answer, before loop time `deadline`."""
+    limits, now = target.limits, watches.loop.time
+    watch = watches.take(lambda: _too_late(target) if now() >= deadline else _silent(target, limits.idle))
+    try:
+        with watch:
+            watch.until(deadline)
+            response = watch.response = await transport.send(request, connect_timeout=limits.connect)
+            try:
+                body = await _body(response, watch, limits.idle, deadline, now)
+            finally:
+                response.abort()
+    finally:
+        watches.give(watch)
     if not 200 <= response.status < 300:
         raise _rejected(response, body, clock)
     fold = Fold(target.dialect.read_usage).add_all(target.dialect.decoder().reply(body))
     limit = waits.rate_limit(response.headers, clock.time())
     return Answer(whole(fold, target), _request_id(response.headers), limit, body)
-
-
-def _watch(target: Target, deadline: float, loop: asyncio.AbstractEventLoop) -> Watch:
-    watch = Watch(loop, lambda: _too_late(target) if loop.time() >= deadline else _silent(target, target.limits.idle))
-    watch.until(deadline)
-    return watch
 
 
 async def _body(response: HTTPResponse, watch: Watch, idle: float, deadline: float, now: Callable[[], float]) -> bytes:

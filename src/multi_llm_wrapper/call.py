@@ -189,7 +189,9 @@ class Call:
             from . import litellm_bridge
 
             return await litellm_bridge.answer(self, leg, deadline)
-        return await attempt.answer(self.wrapper.transport, leg.target, leg.wire, deadline, self.clock, self.loop)
+        wrapper = self.wrapper
+        watches = wrapper.watches(self.loop)
+        return await attempt.answer(wrapper.transport, leg.target, leg.wire, deadline, self.clock, watches)
 
     async def begin(self, leg: Leg) -> None:
         """An attempt begins; waits for a place where `max_concurrency` bounds them."""

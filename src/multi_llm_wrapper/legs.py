@@ -54,6 +54,8 @@ class Legs:
     def first(self, request: ChatRequest, now: float) -> Leg:
         """The first route that can be asked. One that is out (circuit open, taken out) is passed over while another
         can be asked, and asked all the same when none can."""
+        if len(self.names) == 1:
+            return self.leg(0, request, now, whatever=True)
         refused: LLMError | None = None
         for found in self._in_order(request, now):
             if isinstance(found, Leg):

@@ -51,12 +51,12 @@ async def start(call: Call, *, hedged: bool) -> Begun:
 async def _open(call: Call, leg: Leg) -> Source:
     deadline = call.attempt_deadline()
     if call.completion is not None:
-        return Replay(await foreign.answer(call.completion, call, deadline), call)
+        return Replay(await foreign.answer(call.completion, call, deadline))
     if leg.target.backend == "litellm":
         from . import litellm_bridge
 
         found = await litellm_bridge.open_stream(call, leg, deadline)
-        return Replay(found, call) if isinstance(found, Answer) else found
+        return Replay(found) if isinstance(found, Answer) else found
     target = _hurried(leg, call)
     live = LiveStream(target, call.clock, call.loop, keep_raw=bool(call.options.get("keep_raw")))
     try:
@@ -78,8 +78,9 @@ def _hurried(leg: Leg, call: Call) -> Target:
 class Replay:
     """An answer that is already there, as the source of a stream."""
 
-    def __init__(self, answer: Answer, call: Call) -> None:
-        self.fold = Fold(call.target.dialect.read_usage)
+    def __init__(self, answer: Answer) -> None:
+        usage = answer.reply.usage or Usage()  # a foreign client's counts are in other words than the target's dialect
+        self.fold = Fold(lambda _: usage)
         self.request_id = answer.request_id
         self.rate_limit = answer.rate_limit
         self.raw: bytes | None = answer.raw or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import os
 import random
@@ -19,6 +20,7 @@ from .policies.hedges import Bucket
 from .response import Response
 from .routing import Router
 from .stream import ResponseStream
+from .transport.watch import WatchPool
 
 if TYPE_CHECKING:
     from .foreign import Completion
@@ -56,6 +58,7 @@ class LLMWrapper:
         self.random = random.Random()  # spreads load, keeps no secret
         self._cache = Cache(self.config, self.clock)
         self._transport = transport
+        self._watches: WatchPool | None = None
 
     @overload
     async def query(
@@ -122,6 +125,7 @@ class LLMWrapper:
         """Closes all connections and the cache's store; harmless when repeated. A call made afterwards opens them
         anew."""
         await self._cache.aclose()
+        self.watches(asyncio.get_running_loop()).clear()
         if self._transport is not None:
             await self._transport.aclose()
 
@@ -131,6 +135,13 @@ class LLMWrapper:
         if self._transport is None and self.completion is None:
             self._open_transport()  # imports aiohttp, which is not the call's time
         return Call(self, prompt, model, options, stream)
+
+    def watches(self, loop: asyncio.AbstractEventLoop) -> WatchPool:
+        """The time limits of attempts on this loop; those of an earlier loop ended with it."""
+        pool = self._watches
+        if pool is None or pool.loop is not loop:
+            pool = self._watches = WatchPool(loop)
+        return pool
 
     @property
     def transport(self) -> Transport:

@@ -67,7 +67,7 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.rest()
         task, self._task = self._task, None
         if self._expired and task is not None:
             self._expired = False
@@ -86,3 +86,40 @@ class Watch:
         elif self._task is not None:
             self._expired = True
             self._task.cancel()
+
+
+MAX_IDLE = 256
+
+
+class WatchPool:
+    """The watches of one loop, kept with their timers for the next attempt.
+
+    A timer that fires too early looks at what is due and sets itself anew, so an attempt that takes a watch from here
+    neither sets a timer nor cancels one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._idle: list[Watch] = []
+
+    def take(self, error: Callable[[], Exception]) -> Watch:
+        if not self._idle:
+            return Watch(self.loop, error)
+        watch = self._idle.pop()
+        watch._error = error
+        return watch
+
+    def give(self, watch: Watch) -> None:
+        if len(self._idle) >= MAX_IDLE:
+            watch.close()
+            return
+        watch.rest()
+        watch.response = None
+        watch._error = RuntimeError
+        self._idle.append(watch)
+
+    def clear(self) -> None:
+        """Cancels all timers, on the pool's own loop."""
+        idle, self._idle = self._idle, []
+        for watch in idle:
+            watch.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct, structs
@@ -262,7 +263,7 @@ def _fill(found: Outcome, response: Response, healthy: Response) -> Outcome:
     found.attempts = facts["attempts"]
     found.retry_after = facts.get("retry_after")
     details = facts.get("attempts_detail") or []
-    found.waits = tuple(a["wait"] or 0.0 for a, b in zip(details, details[1:], strict=False) if _same(a, b))
+    found.waits = tuple(a["wait"] or 0.0 for a, b in pairwise(details) if _same(a, b))
     return found
 
 

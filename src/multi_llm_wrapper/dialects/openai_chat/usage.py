@@ -14,7 +14,8 @@ from ..shape import count
 
 def read_usage(raw: dict[str, Any]) -> Usage:
     """Inclusive counts; None for what was not reported, also where it stands there in a shape that is no count."""
-    inside, outside, total = map(count, map(raw.get, _TOTALS))
+    inside, outside = count(raw.get("prompt_tokens")), count(raw.get("completion_tokens"))
+    total = count(raw.get("total_tokens"))
     of_prompt, of_answer = _details(raw, "prompt_tokens_details"), _details(raw, "completion_tokens_details")
     reasoning = count(of_answer.get("reasoning_tokens"))
     if reasoning is None:
@@ -30,7 +31,6 @@ def read_usage(raw: dict[str, Any]) -> Usage:
     return Usage(inside, outside, total, read, count(of_prompt.get("cache_write_tokens")), reasoning)
 
 
-_TOTALS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _CACHED = ("prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
 
 
