@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +16,8 @@ from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from multi_llm_wrapper import (
     AnthropicConfig,
@@ -27,9 +30,13 @@ from multi_llm_wrapper import (
     Response,
     Timeouts,
     WrapperConfig,
+    dialects,
+    foreign,
 )
 from multi_llm_wrapper.errors import CLASSES, LLMError
-from multi_llm_wrapper.litellm_bridge import package
+from multi_llm_wrapper.litellm_bridge import package, reply
+from multi_llm_wrapper.sse import ServerEvent
+from tests.strategies import json_values
 
 KEY = "sk-secret-key"
 QUESTION = "What is the capital of France?"
@@ -660,7 +667,7 @@ def caused(error: Exception, *origins: BaseException) -> Exception:
     return error
 
 
-def reply(status: int, body: bytes, **headers: str) -> SimpleNamespace:
+def carried(status: int, body: bytes, **headers: str) -> SimpleNamespace:
     return SimpleNamespace(status_code=status, content=body, headers=headers)
 
 
@@ -680,14 +687,14 @@ SLOWER = b'{"error":{"message":"Slower.","type":"requests","code":"rate_limit_ex
 
 def wrapped(*origins: BaseException, name: str = "InternalServerError", status: int = 500) -> Exception:
     """What litellm makes of these, with a reply of its own that has no body."""
-    return caused(named(name, status_code=status, response=reply(status, b"")), *origins)
+    return caused(named(name, status_code=status, response=carried(status, b"")), *origins)
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (wrapped(named("OpenAIError"), named("X", response=reply(429, QUOTA)), status=429), "quota_exceeded"),
-        (wrapped(named("HTTPStatusError", response=reply(529, b"{}")), status=400), "overloaded"),
+        (wrapped(named("OpenAIError"), named("X", response=carried(429, QUOTA)), status=429), "quota_exceeded"),
+        (wrapped(named("HTTPStatusError", response=carried(529, b"{}")), status=400), "overloaded"),
         (wrapped(named("APIError", body={"code": "server_is_overloaded"})), "overloaded"),
         (caused(ValueError("int"), named("X", body={"message": "x", "code": "rate_limit_exceeded"})), "rate_limit"),
         (wrapped(named("ReadError", "NetworkError", "TransportError")), "connection_error"),
@@ -701,7 +708,7 @@ def wrapped(*origins: BaseException, name: str = "InternalServerError", status: 
         (wrapped(named("HTTPStatusError", response=Unread())), "server_error"),
         (wrapped(named("ReadTimeout", "TransportError"), name="Timeout", status=408), "timeout"),
         (
-            wrapped(named("X", response=reply(400, b"{}")), name="ContextWindowExceededError", status=400),
+            wrapped(named("X", response=carried(400, b"{}")), name="ContextWindowExceededError", status=400),
             "context_length_exceeded",
         ),
     ],
@@ -715,7 +722,7 @@ def test_exceptions_by_their_origin(acompletion: AsyncMock, error: Exception, ki
 
 def test_the_wait_of_the_provider(acompletion: AsyncMock) -> None:
     """Comes from the headers of its reply."""
-    origin = named("RateLimitError", response=reply(429, SLOWER, **{"Retry-After": "7"}))
+    origin = named("RateLimitError", response=carried(429, SLOWER, **{"Retry-After": "7"}))
     acompletion.side_effect = caused(named("RateLimitError", status_code=429), origin)
     metadata = query(max_retries=0)["metadata"]
 
@@ -742,7 +749,7 @@ def test_what_the_caller_is_handling_is_no_cause(acompletion: AsyncMock) -> None
     async def main() -> Response:
         async with LLMWrapper(config()) as llm:
             try:
-                raise named("HTTPStatusError", response=reply(404, b"{}"))
+                raise named("HTTPStatusError", response=carried(404, b"{}"))
             except Exception:
                 return await llm.query(QUESTION, "gpt-4o", max_retries=0)
 
@@ -781,6 +788,23 @@ def test_hostile_results(acompletion: AsyncMock, result: Any) -> None:
     acompletion.return_value = result
     for response in (query(max_retries=0), streamed(max_retries=0)[1]):
         assert response["error_type"] in (None, "malformed_response")
+
+
+FIELDS = ("content", "tool_calls", "refusal", "reasoning_content", "thinking_blocks", "provider_specific_fields")
+MESSAGES = st.dictionaries(st.sampled_from(FIELDS), json_values)
+
+
+@given(st.sampled_from(("message", "delta")), MESSAGES | json_values, json_values, json_values)
+def test_any_shape_is_an_answer_or_malformed(field: str, message: Any, finish: Any, rest: Any) -> None:
+    """Whole or in chunks, at every place of a completion."""
+    asked: Any = SimpleNamespace(target=SimpleNamespace(provider="openai"), clock=SimpleNamespace(time=lambda: 0.0))
+    choice = {"index": 0, "finish_reason": finish, field: message, "provider_specific_fields": rest}
+    for result in ({"choices": [choice], "usage": rest}, {"choices": rest}, {"choices": [rest], "error": message}):
+        with suppress(LLMError):
+            reply.whole(result, asked)
+        with suppress(LLMError):
+            event = ServerEvent("", foreign.to_json(result, reply.tidy))
+            dialects.get("openai_chat").decoder().feed(event)
 
 
 # --- the package ------------------------------------------------------------------------------------------------------
