@@ -268,19 +268,19 @@ def test_each_byte_is_split_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _seconds(size: int) -> float:
     parser, stream = SSEParser(), b"data: " + b"x" * size + b"\n\n"
-    start = time.perf_counter()
+    start = time.thread_time()
     for i in range(len(stream)):
         parser.feed(stream[i : i + 1])
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 @pytest.mark.benchmark_safe
 def test_a_megabyte_byte_by_byte_is_linear() -> None:
     """Eight times the bytes cost about eight times as much; a parser that copies what it has would need 64 times."""
     small = min(_seconds(2**17) for _ in range(3))
-    large = _seconds(2**20)
+    large = min(_seconds(2**20) for _ in range(2))
 
-    assert large < 24 * small
+    assert large < 32 * small
 
 
 def test_module_says_where_the_protocol_is_written() -> None:

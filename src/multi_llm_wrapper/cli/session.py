@@ -93,7 +93,10 @@ class Session:
     def _answer(self, turn: Turn) -> None:
         """Asks for a turn's answer; an earlier one stays when nothing comes."""
         before, turn.answer = turn.answer, None
-        stream = self._wrapper.stream(self._talk.messages(), run.at_host(self._model, self._base_url), **self._settings)
+        # No cache: who asks the same again, by /retry or in words, wants another answer.
+        stream = self._wrapper.stream(
+            self._talk.messages(), run.at_host(self._model, self._base_url), cache=False, **self._settings
+        )
         try:
             with terminal.held_logs(tell_them=self._verbose):
                 self._runner.run(_follow(stream, Lane(self._model)))
