@@ -124,3 +124,10 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """A server of this test alone, to be stopped."""
     with redis_server(tmp_path) as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_coverage_in_subprocesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage measures subprocesses with a SQLite file of its own, which is what these tests look for, or forbid."""
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -278,6 +279,31 @@ async def test_the_last_to_leave_ends_the_request() -> None:
         assert 2 == len(server.requests)
 
 
+async def test_when_the_last_has_left_all_is_over(mock_completion: CompletionDouble) -> None:
+    """His call does not return before: the request has ended, however long that takes, and no task is left."""
+    ended: list[str] = []
+    under_way = asyncio.Event()
+
+    async def slow_to_end(**request: Any) -> Any:
+        under_way.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.02)
+            ended.append("closed")
+
+    mock_completion.side_effect = slow_to_end
+    llm = llm_with()
+    before = asyncio.all_tasks()
+    (task,) = asked(llm, 1)
+    await under_way.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (["closed"], 1) == (ended, llm.get_usage_stats()["openai"]["requests"])
+    assert before == {one for one in asyncio.all_tasks() if not one.done()}
+
+
 async def test_one_who_comes_while_the_last_leaves_asks_anew(mock_completion: CompletionDouble) -> None:
     """In the very turn: he does not join a request that is being given up."""
     gate = Gate(mock_completion)
@@ -372,6 +398,44 @@ async def test_those_who_come_while_it_is_written_down_are_served() -> None:
     written.set()
     await task
     assert closed >= 1
+
+
+async def test_one_who_asks_again_and_again_does_not_keep_the_work_from_its_end() -> None:
+    flight: Flight[str] = Flight(0.0)
+
+    async def work() -> None:
+        flight.settle("own", lambda: "other", late="late")
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    task = flight.start(work(), lambda: None)
+    await flight.wait()
+    for _ in range(20):
+        await flight.wait()
+    assert task.done()
+
+
+async def test_nobody_waits_for_what_is_written_down(
+    mock_completion: CompletionDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The answer is there for him who asked and for those who come meanwhile; afterwards it is in the store."""
+    written = asyncio.Event()
+    llm = llm_with(cache=f"sqlite:///{tmp_path}/c.db?timeout=5")
+    assert llm._cache._guard is not None
+    put = llm._cache._guard.put
+
+    async def slow(*entry: Any) -> None:
+        await written.wait()
+        await put(*entry)
+
+    monkeypatch.setattr(llm._cache._guard, "put", slow)
+    responses = [await query(llm) for _ in range(3)]
+    assert [False, True, True] == [response.metadata["cached"] for response in responses]
+    written.set()
+    await llm.aclose()
+    assert (await query(llm)).metadata["cached"]
+    assert (1, 2) == (llm._cache.stats()["hits"], llm._cache.stats()["shared"])
+    await llm.aclose()
 
 
 async def test_a_flight_that_fails_tells_the_loop_when_nobody_waits() -> None:

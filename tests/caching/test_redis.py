@@ -229,6 +229,16 @@ async def test_one_who_gives_up_does_not_disturb_the_others(redis_url: str) -> N
             ]
 
 
+async def test_what_nobody_waits_for_any_more_is_not_asked(redis_url: str, server: Any) -> None:
+    async with store_at(redis_url) as store:
+        await store.get("k", 0.0)
+        before = server.info("commandstats")["cmdstat_mget"]["calls"]
+        store.get("k", 0.0).cancel()
+        await store.put("k", b"value", 0.0, 60.0)
+        await asyncio.sleep(0.01)
+        assert before == server.info("commandstats")["cmdstat_mget"]["calls"]
+
+
 # --- servers that fail ------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,11 @@ from tests.servers import (
     FINISH,
     HANG,
     HELLO,
+    PATIENCE,
     RawServer,
+    Step,
     begun,
+    chunk,
     completion,
     config,
     delta,
@@ -356,6 +360,29 @@ async def test_a_slow_reader_holds_nobody_up() -> None:
         assert "".join(words[1:]) == texts(await read(slow))
         assert ("success", "".join(words), False) == facts(slow)[:3]
         assert 1 == len(server.requests)
+
+
+async def test_a_slow_reader_holds_the_server_back_and_can_leave() -> None:
+    """When there is nobody else: what he has not read stays mostly where it was sent from. Leaving closes the
+    connection also while nothing is read from it."""
+
+    def endless(_: Any) -> Iterable[Step]:
+        yield from begun(SAID)
+        piece = chunk(sse(delta(content="x" * 1000)) * 50)
+        while True:
+            yield piece
+
+    async with serve(endless) as server, cached(server) as llm:
+        found = llm.stream("Hello", "gpt-4o")
+        await anext(found)
+        async with asyncio.timeout(PATIENCE):
+            await server.connections[0].blocked.wait()
+            sent = -1
+            while server.connections[0].sent != sent:
+                sent = server.connections[0].sent
+                await asyncio.sleep(0.1)
+        await found.aclose()
+        await server.left()
 
 
 async def test_a_query_and_a_stream_of_one_moment_are_two_requests() -> None:

@@ -326,6 +326,26 @@ def test_a_child_after_a_fork_leaves_the_parents_connection_alone(tmp_path: Path
 
 # --- several processes ------------------------------------------------------------------------------------------
 
+
+def test_two_that_make_the_file_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One finds nothing, and the other has made it and written to it before the first one gets to it."""
+    file = tmp_path / "c.db"
+    real = sqlite._is_current
+    seen: list[bool] = []
+
+    def looks_early(connection: sqlite3.Connection) -> bool:
+        found = real(connection)
+        seen.append(found)
+        if len(seen) == 1:
+            put(file, "of the other")
+        return found
+
+    monkeypatch.setattr(sqlite, "_is_current", looks_early)
+    put(file, "of the first")
+    assert not seen[0]
+    assert [b"value", b"value"] == get(file, "of the first", "of the other")
+
+
 WRITER = """
 import asyncio, sys
 from multi_llm_wrapper.caching.sqlite import SQLiteStore

@@ -146,7 +146,6 @@ class Broadcast(Shared, Generic[T]):
         if reader not in self.readers:
             return
         self.readers.remove(reader)
-        self.go_on()
         if not self.readers and not self.settled:
             self._abandon()
 
