@@ -101,7 +101,8 @@ class LLMWrapper:
         return ResponseStream(self, prompt, model, options)
 
     def get_usage_stats(self) -> dict[str, dict[str, Any]]:
-        """Provider -> `requests`, `tokens`, `input_tokens`, `output_tokens`, `errors`; a copy, yours to change."""
+        """Provider -> `requests`, `tokens`, `input_tokens`, `output_tokens`, `errors`, `cache_hits`; a copy, yours to
+        change."""
         return copy.deepcopy(self.counts.stats(self.router.configured()))
 
     def get_average_response_time(self, provider: str) -> float:

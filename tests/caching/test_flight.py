@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -274,7 +275,7 @@ async def test_the_last_to_leave_ends_the_request() -> None:
         await server.left()
         stats = llm.get_usage_stats()["openai"]
         assert (1, 0) == (stats["requests"], stats["errors"])
-        assert {} == llm._cache._flights == llm._cache._tasks
+        assert ({}, set()) == (llm._cache._flights, llm._cache._running)
         assert "success" == (await query(llm)).status
         assert 2 == len(server.requests)
 
@@ -392,11 +393,11 @@ async def test_those_who_come_while_it_is_written_down_are_served() -> None:
         flight.settle("own", lambda: "other", late="late")
         await written.wait()
 
-    task = flight.start(work(), close)
+    flight.start(work(), close)
     assert "own" == await flight.wait()
     assert (["late"] * 3, 0) == ([await flight.wait() for _ in range(3)], closed)
     written.set()
-    await task
+    await flight.task
     assert closed >= 1
 
 
@@ -408,11 +409,10 @@ async def test_one_who_asks_again_and_again_does_not_keep_the_work_from_its_end(
         for _ in range(10):
             await asyncio.sleep(0)
 
-    task = flight.start(work(), lambda: None)
-    await flight.wait()
+    flight.start(work(), lambda: None)
     for _ in range(20):
         await flight.wait()
-    assert task.done()
+    assert flight.task.done()
 
 
 async def test_nobody_waits_for_what_is_written_down(
@@ -448,9 +448,9 @@ async def test_a_flight_that_fails_tells_the_loop_when_nobody_waits() -> None:
         flight.settle("own", lambda: "other")
         raise RuntimeError("afterwards")
 
-    task = flight.start(work(), lambda: None)
+    flight.start(work(), lambda: None)
     assert "own" == await flight.wait()
-    await asyncio.wait([task])
+    await asyncio.wait([flight.task])
     await asyncio.sleep(0)
     assert ["afterwards"] == [str(context["exception"]) for context in said]
 
@@ -463,3 +463,26 @@ async def test_aclose_leaves_calls_under_way_alone() -> None:
         await server.asked()
         await llm.aclose()
         assert "error" == (await task).status
+
+
+async def test_a_call_leaves_nothing_for_the_garbage_collector(mock_completion: CompletionDouble) -> None:
+    """Hit or miss, streamed or not: what a call made is gone when it is over."""
+    llm = llm_with()
+
+    async def calls() -> None:
+        for _ in range(10):
+            await query(llm, cache="refresh")
+            await query(llm)
+            for wanted in ("refresh", True):
+                async for _ in llm.stream("Hello", "gpt-4o", cache=wanted):
+                    pass
+        await asyncio.sleep(0)
+
+    await calls()
+    gc.collect()
+    gc.disable()
+    try:
+        await calls()
+        assert 0 == gc.collect()
+    finally:
+        gc.enable()

@@ -47,8 +47,8 @@ async def ask(llm: LLMWrapper, prompt: str = "Hello", **options: Any) -> Respons
 async def cached(llm: LLMWrapper, prompt: str = "Hello", **options: Any) -> bool:
     """Whether the answer was there; returns when it has been written down, or could not be."""
     found = bool((await ask(llm, prompt, **options)).metadata["cached"])
-    if llm._cache._tasks:
-        await asyncio.wait(llm._cache._tasks)
+    if llm._cache._running:
+        await asyncio.wait([one.task for one in llm._cache._running])
     return found
 
 
@@ -296,7 +296,7 @@ async def test_a_slow_server_delays_no_call_noticeably(
     """A lookup is given up after its limit, and after a few there are none; nobody waits for a write."""
     async with llm_at(proxy.url) as llm:
         await ask(llm)
-        await asyncio.wait(llm._cache._tasks)
+        await asyncio.wait([one.task for one in llm._cache._running])
         proxy.flowing.clear()
         began = time.monotonic()
         for number in range(20):
@@ -446,7 +446,7 @@ async def test_a_program_that_closes_nothing_ends_without_a_word(own_redis: Redi
         "def made(): return LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key='sk-test'), cache=sys.argv[1]))\n"
         "async def ask(llm):\n"
         "    found = (await llm.query('Hello', 'gpt-4o')).metadata['cached']\n"
-        "    if llm._cache._tasks: await asyncio.wait(llm._cache._tasks)\n"
+        "    for one in list(llm._cache._running): await one.task\n"
         "    return found\n"
         "llm = made()\n"
         "print([asyncio.run(ask(llm)) for _ in range(3)])\n"

@@ -489,8 +489,8 @@ async def ask(llm: LLMWrapper, prompt: str = "Hello", **options: Any) -> Respons
 async def cached(llm: LLMWrapper, prompt: str = "Hello", **options: Any) -> bool:
     """Whether the answer was there; returns when it has been written down, or could not be."""
     found = bool((await ask(llm, prompt, **options)).metadata["cached"])
-    if llm._cache._tasks:
-        await asyncio.wait(llm._cache._tasks)
+    if llm._cache._running:
+        await asyncio.wait([one.task for one in llm._cache._running])
     return found
 
 

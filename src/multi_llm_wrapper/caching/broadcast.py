@@ -199,6 +199,10 @@ class Broadcast(Shared, Generic[T]):
             reader.wake(error)
         return bool(self.readers)
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        super()._ended(task)
+        self.readers.clear()  # which know this one
+
 
 def _joined(chunks: list[Chunk]) -> list[Chunk]:
     """Neighbours of one kind as one chunk."""

@@ -93,7 +93,7 @@ class Cache:
         self._retired: list[Guard] = []
         self._flights: dict[Hashable, Flight[Outcome]] = {}
         self._casts: dict[Hashable, Broadcast[Outcome]] = {}
-        self._tasks: dict[asyncio.Task[None], Shared] = {}
+        self._running: set[Shared] = set()
         self._use(config.cache)
 
     # --- for the caller -----------------------------------------------------------------------------------------
@@ -107,7 +107,8 @@ class Cache:
     async def aclose(self) -> None:
         """Finishes what is being written and closes the store; a call made afterwards opens it anew."""
         here = asyncio.get_running_loop()
-        ending = [task for task, one in self._tasks.items() if one.loop is here and (one.settled or task.cancelling())]
+        running = [one for one in self._running if one.loop is here]
+        ending = [one.task for one in running if one.settled or one.task.cancelling()]
         if ending:
             await asyncio.wait(ending, timeout=WRITE_TIMEOUT)
         retired, self._retired = self._retired, []
@@ -233,9 +234,7 @@ class Cache:
             if joinable.get(ident) is one:
                 del joinable[ident]
 
-        task = one.start(work, closed)
-        self._tasks[task] = one
-        task.add_done_callback(self._tasks.pop)
+        one.start(work, closed, self._running)
 
     async def _ask(self, call: Cacheable, key: str, wanted: bool | str, flight: Flight[Outcome]) -> None:
         body = await self._look(key, call.options) if wanted != REFRESH else None

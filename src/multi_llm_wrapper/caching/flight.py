@@ -17,13 +17,18 @@ class Shared:
         self.settled = False
         self.task: asyncio.Task[None]
         self._closed: Callable[[], None] = _nothing
+        self._running: set[Shared] | None = None
 
-    def start(self, work: Coroutine[Any, Any, None], closed: Callable[[], None]) -> asyncio.Task[None]:
-        """`closed` is called when nobody can join any more; it may be called again."""
+    def start(
+        self, work: Coroutine[Any, Any, None], closed: Callable[[], None], running: set[Shared] | None = None
+    ) -> None:
+        """`closed` is called when nobody can join any more, perhaps again; this is in `running` until all has ended."""
         self._closed = closed
+        self._running = running
+        if running is not None:
+            running.add(self)
         self.task = self.loop.create_task(work)
         self.task.add_done_callback(self._ended)
-        return self.task
 
     def _abandon(self) -> None:
         """Nobody wants it any more."""
@@ -35,6 +40,9 @@ class Shared:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None and not self._fail(error) and not task.cancelled():
             self.loop.call_exception_handler({"message": "a shared call failed", "exception": error, "task": task})
+        self._closed = _nothing  # leaves no cycle for the garbage collector
+        if self._running is not None:
+            self._running.discard(self)
 
     def _fail(self, error: BaseException) -> bool:
         """Tells those who wait, if anybody does."""
