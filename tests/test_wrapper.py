@@ -841,3 +841,9 @@ async def test_what_a_protocol_has_no_words_for_is_dropped_where_that_is_wanted(
         refused["metadata"]["attempts"],
     )
     assert ("success", [option]) == (answered["status"], answered["metadata"]["dropped_params"])
+
+
+def test_a_ledger_is_refused_until_there_is_one() -> None:
+    """Rather than that calls are quietly not recorded."""
+    with pytest.raises(ValueError, match=r"WrapperConfig\.ledger"):
+        LLMWrapper(WrapperConfig(ledger="sqlite:///usage.db"))

@@ -50,6 +50,8 @@ class LLMWrapper:
         clock: Clock | None = None,
     ) -> None:
         self.config = _wrapper_config(config)
+        if self.config.ledger is not None:
+            raise ValueError("WrapperConfig.ledger is set, but there is no ledger yet; leave it None.")
         self.clock: Clock = clock or SystemClock()
         self.router = Router(self.config, dict(os.environ))
         self.router.check()
