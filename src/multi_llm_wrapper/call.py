@@ -22,7 +22,7 @@ from .options import Options, Prompt, build_request, check_call
 from .parsed import parse
 from .policies.budget import Budget
 from .response import Facts, Response
-from .routing import Limits, Target
+from .routing import Target
 from .transport.base import HTTPRequest
 from .types import ChatRequest, RateLimit, Reply, Usage
 
@@ -68,14 +68,6 @@ class Call:
     @property
     def target(self) -> Target:
         return self.leg.target
-
-    @property
-    def wire(self) -> HTTPRequest:
-        return self.leg.wire
-
-    @property
-    def limits(self) -> Limits:
-        return self.leg.target.limits
 
     @property
     def dropped(self) -> list[str]:
@@ -226,7 +218,7 @@ class Call:
 
     def attempt_deadline(self, *, share: bool = False) -> float:
         """Loop time at which the attempt has to be over; with `share` it leaves time for the routes behind it."""
-        deadline, limit = self.budget.deadline, self.limits.attempt
+        deadline, limit = self.budget.deadline, self.target.limits.attempt
         if limit is not None:
             return min(deadline, self.now() + limit)
         return self.share() if share else deadline

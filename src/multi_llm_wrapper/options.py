@@ -255,10 +255,6 @@ def _schema_of(kind: Any) -> JSONSchema:
     return JSONSchema(schema=schema, name=name[:64])
 
 
-def _schema(name: str, value: Any) -> JSONSchema | None:
-    return response_schema(value)
-
-
 def _number(low: float, high: float) -> Any:
     def check(name: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -355,7 +351,7 @@ _REQUEST_OPTIONS: dict[str, Any] = {
     "tools": _tools,
     "tool_choice": _tool_choice,
     "parallel_tool_calls": _flag,
-    "response_format": _schema,
+    "response_format": lambda name, value: response_schema(value),
     "reasoning_effort": _word,
     "max_tokens": _whole(1, 2**31 - 1),
     "temperature": _number(0, 2),

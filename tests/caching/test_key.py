@@ -217,7 +217,7 @@ def sent(call: tuple[Any, str, dict[str, Any], bool]) -> tuple[str, Any] | None:
         made, plain = (LLM.new_call(prompt, model, options, stream=stream) for stream in (streamed, False))  # type: ignore[arg-type]
         made.prepare()
         plain.prepare()
-        wire = plain.wire
+        wire = plain.leg.wire
         return cache_key(made.question()), (made.provider, wire.url, sorted(wire.headers.items()), wire.body)
 
     try:
