@@ -1,6 +1,7 @@
 """Hostile input: whatever comes, both sides answer with an `LLMError` or an answer, never with another exception."""
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ def mutated(base: Any) -> st.SearchStrategy[Any]:
                 if value is ...:
                     del target[path[-1]]
                 else:
-                    target[path[-1]] = value
+                    target[path[-1]] = deepcopy(value)  # a drawn {} is the same object in every example
             except (KeyError, IndexError, TypeError):
                 continue  # an earlier change took this place away
         return copy
