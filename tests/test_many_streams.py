@@ -152,7 +152,8 @@ async def scenario(simulator: Simulator, count: int) -> None:
         simulator.brain.journal.clear()
     assert await settled(lambda: open_sockets() == sockets), open_sockets() - sockets
     gc.collect()
-    assert tracemalloc.get_traced_memory()[0] - before < MAX_GROWTH
+    grown = tracemalloc.get_traced_memory()[0] - before
+    assert grown < MAX_GROWTH, [str(line) for line in tracemalloc.take_snapshot().statistics("lineno")[:10]]
 
 
 def run(count: int) -> None:

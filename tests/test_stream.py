@@ -342,7 +342,7 @@ async def test_a_connection_is_used_again_after_a_stream(monkeypatch: pytest.Mon
         transport: Any = llm.transport
         for _ in replies:
             assert "success" == (await read(llm))[1].response.status
-            while transport._sessions.current().connector._acquired:  # noqa: ASYNC110  # nobody waits for the end
+            while transport._pools.current().connector._acquired:  # noqa: ASYNC110  # nobody waits for the end
                 await asyncio.sleep(0.001)
         assert [0, 0, 0] == [request.connection for request in server.requests]
 

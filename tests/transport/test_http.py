@@ -85,8 +85,39 @@ async def test_the_request_goes_out_as_it_is(transport: HTTPTransport) -> None:
         } == asked.headers
 
 
-async def test_a_large_body_goes_out_whole_and_without_a_warning(transport: HTTPTransport) -> None:
-    """More than the megabyte above which aiohttp warns (and warnings are errors here)."""
+async def test_the_callers_headers_go_before_ours_but_do_not_say_where_the_body_ends(transport: HTTPTransport) -> None:
+    async with serve(whole(HELLO)) as server:
+        given = {"Accept": "application/json", "Host": "there", "Content-Length": "1", "transfer-encoding": "chunked"}
+        await read(await transport.send(post(server.url, b"{}", headers=given)))
+        asked = server.requests[0]
+        assert ("application/json", "there", "2") == tuple(
+            asked.headers[name] for name in ("accept", "host", "content-length")
+        )
+        assert "transfer-encoding" not in asked.headers
+        assert b"{}" == asked.body
+
+
+async def test_interim_replies_are_passed_over(transport: HTTPTransport) -> None:
+    """100 Continue and 103 Early Hints announce the reply; they are none."""
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    async with serve([*interim, *whole(HELLO)]) as server:
+        reply = await transport.send(post(server.url))
+        assert (200, HELLO) == (reply.status, await read(reply))
+
+
+async def test_what_a_server_says_unasked_is_no_answer_to_the_next_question(transport: HTTPTransport) -> None:
+    """A 408 for the idle connection, say: the connection is not used again."""
+    unasked = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"
+    async with serve([*whole(HELLO), 0.01, unasked, HANG], whole(HELLO)) as server:
+        await read(await transport.send(post(server.url)))
+        await asyncio.sleep(0.05)
+        error = await fails(transport, post(server.url))
+        assert "stale_connection" == error.code
+        assert HELLO == await read(await transport.send(post(server.url)))
+
+
+async def test_a_large_body_goes_out_whole(transport: HTTPTransport) -> None:
+    """Piece by piece, as the server takes it."""
     body = os.urandom(3 * 1024 * 1024)
     async with serve(whole(HELLO)) as server:
         assert await read(await transport.send(post(server.url, body))) == HELLO
@@ -273,7 +304,7 @@ async def test_connecting_may_take_its_time_and_no_more(transport: HTTPTransport
         assert "Could not connect to 127.0.0.1 within 0.05 s" in error.message
 
 
-async def test_what_aiohttp_will_not_send(transport: HTTPTransport) -> None:
+async def test_what_will_not_be_sent(transport: HTTPTransport) -> None:
     """A header that would forge another is refused, and nothing of it is in the message."""
     async with serve(whole(HELLO)) as server:
         error = await fails(transport, post(server.url, headers={"x-key": "secret\r\nx-forged: 1"}))
@@ -520,7 +551,7 @@ async def test_finish_keeps_a_connection_whose_body_ends_soon(
         reply = await transport.send(post(server.url))
         assert b"a" == await reply.next_chunk()
         reply.finish()
-        while not reply._response.closed:  # noqa: ASYNC110  # nobody waits for the end any more
+        while not reply._connection.closed:  # noqa: ASYNC110  # nobody waits for the end any more
             await asyncio.sleep(0.001)
         await read(await transport.send(post(server.url)))
         assert [0, 0] == [request.connection for request in server.requests]
@@ -627,7 +658,8 @@ async def test_after_aclose_it_opens_anew(transport: HTTPTransport) -> None:
 
 
 async def test_an_early_refusal_of_a_large_body_is_heard(transport: HTTPTransport) -> None:
-    """A server that answers 413 does not read the rest."""
+    """A server that answers 413 does not read the rest, so this connection has no place for another question."""
+    before = open_sockets()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         loop = asyncio.get_running_loop()
@@ -638,14 +670,20 @@ async def test_an_early_refusal_of_a_large_body_is_heard(transport: HTTPTranspor
             await loop.sock_sendall(peer, b"HTTP/1.1 413 Too large\r\ncontent-length: 2\r\n\r\n{}")
             reply = await sending
             assert (413, b"{}") == (reply.status, await read(reply))
+            await sockets_fall_to(before + 2)  # the listener and the peer; no connection of ours
 
 
-async def test_the_caches_of_urls_and_limits_are_bounded(transport: HTTPTransport) -> None:
-    async with serve(whole(HELLO)) as server:
+async def test_the_caches_of_ways_heads_and_limits_are_bounded(transport: HTTPTransport) -> None:
+    async with serve(whole(HELLO)):
+        pool = transport._pools.current()
         for i in range(1100):
-            transport._address(f"{server.url}/{i}")
+            request = post(f"http://127.0.0.1/{i}")
+            route = pool.keep(i, transport._route(request, pool.loop))
             transport._timeout(1 + i / 1000)
-        assert len(transport._urls) <= 1001
+        for i in range(1100):
+            route.head("POST", {"x-trace": str(i)})
+        assert len(pool.routes) <= 1000
+        assert len(route._heads) <= 1000
         assert len(transport._timeouts) <= 1001
 
 

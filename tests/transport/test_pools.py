@@ -1,4 +1,4 @@
-"""Sessions end with whatever ends first, and nobody hears of it: no warning, no log line, no open socket."""
+"""Pools end with whatever ends first, and nobody hears of it: no warning, no log line, no open socket."""
 
 import asyncio
 import gc
@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from subprocess import PIPE
 
-import aiohttp
 import pytest
 
 from multi_llm_wrapper.transport.http import HTTPTransport
-from multi_llm_wrapper.transport.sessions import Sessions
+from multi_llm_wrapper.transport.pools import Pool, Pools
 from tests.servers import HANG, Request, Step, begun, completion, delta, self_signed, serve, sse, whole
 from tests.transport.test_http import post, read
 
@@ -22,70 +21,59 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.mark.asyncio
-async def test_a_loop_has_one_session() -> None:
-    sessions = Sessions()
-    assert sessions.current() is sessions.current()
-    await sessions.aclose()
+async def test_a_loop_has_one_pool() -> None:
+    pools = Pools()
+    assert pools.current() is pools.current()
+    await pools.aclose()
 
 
 @pytest.mark.asyncio
-async def test_a_closed_session_is_replaced() -> None:
+async def test_a_closed_pool_is_replaced() -> None:
     """Whether it was closed by `aclose` or by somebody else."""
-    sessions = Sessions()
-    first = sessions.current()
-    await sessions.aclose()
-    assert first.closed
-    second = sessions.current()
-    await second.close()
-    third = sessions.current()
-    assert [True, True, False] == [session.closed for session in (first, second, third)]
-    await sessions.aclose()
-    assert third.closed
+    pools = Pools()
+    first = pools.current()
+    await pools.aclose()
+    assert first.connector.closed
+    second = pools.current()
+    await second.connector.close()
+    third = pools.current()
+    assert [True, True, False] == [pool.connector.closed for pool in (first, second, third)]
+    await pools.aclose()
+    assert third.connector.closed
 
 
-@pytest.mark.asyncio
-async def test_a_session_knows_no_cookies_no_netrc_and_no_limit() -> None:
-    sessions = Sessions()
-    session = sessions.current()
-    assert isinstance(session.cookie_jar, aiohttp.DummyCookieJar)
-    assert not session.trust_env
-    assert session.connector is not None
-    assert 0 == session.connector.limit
-    await sessions.aclose()
+def test_each_loop_has_its_own_pool() -> None:
+    """Loops one after the other: the first one's pool is closed with it."""
+    pools = Pools()
 
-
-def test_each_loop_has_its_own_session() -> None:
-    """Loops one after the other: the first one's session is closed with it."""
-    sessions = Sessions()
-
-    async def current() -> aiohttp.ClientSession:
-        return sessions.current()
+    async def current() -> Pool:
+        return pools.current()
 
     first, second = asyncio.run(current()), asyncio.run(current())
     assert first is not second
-    assert [True, True] == [first.closed, second.closed]
+    assert [True, True] == [first.connector.closed, second.connector.closed]
 
 
-def test_sessions_of_ended_loops_are_let_go() -> None:
+def test_pools_of_ended_loops_are_let_go() -> None:
     """However many loops a program runs, one after the other."""
-    sessions = Sessions()
+    pools = Pools()
 
     async def current() -> None:
-        sessions.current()
+        pools.current()
 
     for _ in range(5):
         asyncio.run(current())
-    assert 1 == len(sessions._entries)
+    assert 1 == len(pools._pools)
 
 
-def test_aclose_ends_the_session_of_a_loop_in_another_thread() -> None:
+def test_aclose_ends_the_pool_of_a_loop_in_another_thread() -> None:
     """That loop closes it itself, in its own thread."""
-    sessions = Sessions()
+    pools = Pools()
     opened, done = threading.Event(), threading.Event()
-    found: list[aiohttp.ClientSession] = []
+    found: list[Pool] = []
 
     async def elsewhere() -> None:
-        found.append(sessions.current())
+        found.append(pools.current())
         opened.set()
         await asyncio.to_thread(done.wait, 5)
         await asyncio.sleep(0)
@@ -93,10 +81,10 @@ def test_aclose_ends_the_session_of_a_loop_in_another_thread() -> None:
     thread = threading.Thread(target=asyncio.run, args=(elsewhere(),))
     thread.start()
     assert opened.wait(5)
-    asyncio.run(sessions.aclose())
+    asyncio.run(pools.aclose())
     done.set()
     thread.join(5)
-    assert found[0].closed
+    assert found[0].connector.closed
 
 
 @pytest.mark.asyncio
