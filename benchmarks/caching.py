@@ -1,8 +1,8 @@
-"""What the cache costs: `python -m benchmarks.caching`. CPU time of this process, medians of interleaved rounds.
+"""What the cache costs: `python -m benchmarks.caching`. CPU time of each process, medians of interleaved rounds.
 
 A prompt and an answer of 1 KB, through `LLMWrapper.query()` and `stream()`. Every kind of store in turn within each
 round, so that what disturbs the machine disturbs all. Redis is there when `redis-server` is on the PATH, or when
-MULTI_LLM_TEST_REDIS names one.
+MULTI_LLM_TEST_REDIS names one. litellm's cached call has its turn as well, in an environment of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,13 +30,20 @@ from rich.table import Table
 from multi_llm_wrapper import LLMWrapper, OpenAIConfig, WrapperConfig
 
 from . import cores, upstream
+from .peers import environments
+from .peers.process import PeerError, Worker
+from .peers.roster import PEERS
 from .run import facts
 
 PROMPT = "What is the capital of France? " * 33
 MODEL = "openai/answer-1024"
+LITELLM = "litellm-cached"
+"""An environment with more than litellm asks for: its cache imports it."""
 OUT = Path(__file__).parent / "out" / "caching.json"
 
 Work = Callable[[], Awaitable[object]]
+Turn = Callable[[int], Awaitable[float]]
+"""That many calls; microseconds of CPU for one."""
 Wanted = Literal[False, "refresh"]
 
 
@@ -104,27 +112,67 @@ async def cost(work: Work, calls: int) -> float:
     return (time.process_time() - started) / calls * 1e6
 
 
-async def interleaved(works: dict[str, Work], rounds: int, calls: int) -> dict[str, list[float]]:
-    figures: dict[str, list[float]] = {name: [] for name in works}
-    for work in works.values():
-        await cost(work, calls // 4 or 1)
+def turn(work: Work) -> Turn:
+    return partial(cost, work)
+
+
+def foreign_turn(worker: Worker) -> Turn:
+    """The same in another client's process."""
+
+    async def taken(calls: int) -> float:
+        taken: float = worker.ask("cached", model="answer-1024", prompt=PROMPT, calls=calls)["us"]
+        return taken
+
+    return taken
+
+
+async def interleaved(turns: dict[str, Turn], rounds: int, calls: int) -> dict[str, list[float]]:
+    figures: dict[str, list[float]] = {name: [] for name in turns}
+    for taken in turns.values():
+        await taken(calls // 4 or 1)
     for _ in range(rounds):
-        for name, work in works.items():
-            figures[name].append(await cost(work, calls))
+        for name, taken in turns.items():
+            figures[name].append(await taken(calls))
     return figures
 
 
-async def hits(base_url: str, redis_url: str | None, rounds: int, calls: int) -> list[dict[str, Any]]:
+@contextmanager
+def litellm(base_url: str) -> Iterator[Worker | str]:
+    """Its process, which has asked once and has the answer in its cache; or why there is none."""
+    (peer,) = (peer for peer in PEERS if peer.name == "litellm")
+    try:
+        environments.ensure(LITELLM)
+    except (subprocess.SubprocessError, OSError) as failure:
+        yield f"litellm could not be installed ({type(failure).__name__})"
+        return
+    with Worker(LITELLM, peer.adapter, base_url, peer.environment) as worker:
+        try:
+            worker.ask("cached", model="answer-1024", prompt=PROMPT, calls=1)
+        except PeerError as failure:
+            yield f"litellm: {failure}"
+            return
+        yield worker
+
+
+async def hits(
+    base_url: str, redis_url: str | None, other: Worker | str, rounds: int, calls: int
+) -> list[dict[str, Any]]:
     """CPU for one hit, end to end."""
     limits = {"memory": 30.0, "SQLite": 200.0}
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
             memory = await stack.enter_async_context(filled(base_url, "memory"))
             sqlite = await stack.enter_async_context(filled(base_url, f"sqlite:///{folder}/cache.db"))
-            works = {"memory": hit(memory), "memory, streamed": streamed_hit(memory), "SQLite": hit(sqlite)}
+            turns = {
+                "memory": turn(hit(memory)),
+                "memory, streamed": turn(streamed_hit(memory)),
+                "SQLite": turn(hit(sqlite)),
+            }
             if redis_url is not None:
-                works["Redis"] = hit(await stack.enter_async_context(filled(base_url, redis_url)))
-            figures = await interleaved(works, rounds, calls)
+                turns["Redis"] = turn(hit(await stack.enter_async_context(filled(base_url, redis_url))))
+            if isinstance(other, Worker):
+                turns["litellm, memory"] = foreign_turn(other)
+            figures = await interleaved(turns, rounds, calls)
     return [_row(f"hit, {name}", values, limits.get(name)) for name, values in figures.items()]
 
 
@@ -148,8 +196,8 @@ async def misses(base_url: str, rounds: int, calls: int) -> list[dict[str, Any]]
 
             return work
 
-        calls_ = await interleaved({"off": query(False), "on": query("refresh")}, rounds, calls)
-        chunks = await interleaved({"off": stream(False), "on": stream("refresh")}, rounds, 1)
+        calls_ = await interleaved({"off": turn(query(False)), "on": turn(query("refresh"))}, rounds, calls)
+        chunks = await interleaved({"off": turn(stream(False)), "on": turn(stream("refresh"))}, rounds, 1)
     return [
         _difference("miss, memory: more than without a cache", calls_, 1),
         _difference("streamed chunk, in bulk: more than without a cache", chunks, 5000),
@@ -186,10 +234,10 @@ def table(rows: list[dict[str, Any]]) -> Table:
     return found
 
 
-async def measure(base_url: str, redis_url: str | None, quick: bool) -> list[dict[str, Any]]:
+async def measure(base_url: str, redis_url: str | None, other: Worker | str, quick: bool) -> list[dict[str, Any]]:
     rounds = 5 if quick else 21
     return [
-        *await hits(base_url, redis_url, rounds, 200 if quick else 1000),
+        *await hits(base_url, redis_url, other, rounds, 200 if quick else 1000),
         *await misses(base_url, rounds, 200 if quick else 500),
     ]
 
@@ -201,12 +249,17 @@ def main() -> int:
     options = parser.parse_args()
     machine = facts()
     _, core = cores.split()
-    with redis() as redis_url, upstream.running(core) as base_url:
-        rows = asyncio.run(measure(base_url, redis_url, options.quick))
+    with redis() as redis_url, upstream.running(core) as base_url, litellm(base_url) as other:
+        rows = asyncio.run(measure(base_url, redis_url, other, options.quick))
+    missing = [*(["Redis: no server"] if redis_url is None else []), *([other] if isinstance(other, str) else [])]
     console = Console()
     console.print(table(rows))
+    for reason in missing:
+        console.print(f"Not measured: {reason}", soft_wrap=True)
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2), encoding="utf-8")
+    options.json.write_text(
+        json.dumps({"machine": machine, "rows": rows, "missing": missing}, indent=2), encoding="utf-8"
+    )
     console.print(f"Figures: {options.json}", soft_wrap=True)
     return 0 if options.quick or all(row["ok"] for row in rows) else 1
 

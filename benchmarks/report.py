@@ -1,7 +1,7 @@
 """Writes the figures of the last runs into `docs/performance.md`: `python -m benchmarks.report`.
 
 The page says in its own words what was measured; every number in it stands between two marks and comes from the JSON
-that `make bench` and `make bench-peers` left.
+that `make bench`, `make bench-peers` and `python -m benchmarks.caching` left.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .peers import tables
+from .peers import fault_tables, tables
 
 HERE = Path(__file__).parent
-BENCH, PEERS = HERE / "out" / "bench.json", HERE / "out" / "peers.json"
+BENCH, PEERS, CACHING = (HERE / "out" / f"{name}.json" for name in ("bench", "peers", "caching"))
 PAGE = HERE.parent / "docs" / "performance.md"
 _BLOCK = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 Figures = Mapping[str, Any]
@@ -104,6 +104,34 @@ def _failures(bench: Figures, peers: Figures) -> str:
     return "\n".join(lines)
 
 
+def _faults(name: str) -> Callable[[Figures, Figures], str]:
+    def block(bench: Figures, peers: Figures) -> str:
+        if not peers.get("faults"):
+            return "The faults were not met in this run."
+        return grid(*_FAULTS[name](peers["faults"]))
+
+    return block
+
+
+def _fault_modes(figures: Figures) -> tuple[Sequence[str], list[list[str]]]:
+    rows = [[peer["title"], peer["version"], peer["mode"]] for peer in figures["peers"].values()]
+    return ["client", "version", "asked by"], rows
+
+
+_FAULTS: dict[str, Callable[[Figures], tuple[Sequence[str], Sequence[Sequence[str]]]]] = {
+    "modes": _fault_modes,
+    "ends": lambda figures: (fault_tables.SUMMARY, fault_tables.summary_rows(figures)),
+    "kinds": lambda figures: (fault_tables.KINDS, fault_tables.kind_rows(figures)),
+    "bad": fault_tables.bad_rows,
+}
+
+
+def _caching(bench: Figures, peers: Figures) -> str:
+    rows = [[row["name"], f"{row['us']:,g} us"] for row in bench["caching"]["rows"] if row["name"].startswith("hit")]
+    missing = [f"Not measured: {text}." for text in bench["caching"].get("missing", ())]
+    return "\n".join([grid(["", "CPU"], rows), *missing])
+
+
 _BLOCKS: dict[str, Callable[[Figures, Figures], str]] = {
     "machine": _machine,
     "limits": _limits,
@@ -115,6 +143,11 @@ _BLOCKS: dict[str, Callable[[Figures, Figures], str]] = {
     "call": _parts("call"),
     "chunk": _parts("chunk"),
     "failures": _failures,
+    "faults": _faults("ends"),
+    "fault-kinds": _faults("kinds"),
+    "fault-modes": _faults("modes"),
+    "fault-cells": _faults("bad"),
+    "caching": _caching,
 }
 
 
@@ -122,8 +155,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("--bench", type=Path, default=BENCH, help="the figures of `make bench` (default: %(default)s)")
     parser.add_argument("--peers", type=Path, default=PEERS, help="those of `make bench-peers` (default: %(default)s)")
+    parser.add_argument("--caching", type=Path, default=CACHING, help="those of the cache (default: %(default)s)")
     options = parser.parse_args(arguments)
-    bench, peers = (json.loads(path.read_text(encoding="utf-8")) for path in (options.bench, options.peers))
+    bench, peers, caching = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        for path in (options.bench, options.peers, options.caching)
+    )
+    bench["caching"] = caching
     PAGE.write_text(fill(PAGE.read_text(encoding="utf-8"), bench, peers), encoding="utf-8")
     return 0
 

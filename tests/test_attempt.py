@@ -90,6 +90,7 @@ async def test_an_answer() -> None:
         "error_type": None,
     } == response
     assert 0 < facts.pop("response_time") < LONG
+    assert facts.pop("cost_usd") > 0
     [detail] = facts.pop("attempts_detail")
     told = {"provider": "openai", "model": "gpt-4o", "error_type": None, "status_code": 200, "wait": None}
     assert told.items() <= detail.items()

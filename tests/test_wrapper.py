@@ -519,8 +519,8 @@ def _break(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
         ("multi_llm_wrapper.call.build_request", 0),
         ("multi_llm_wrapper.dialects.openai_chat.encode_request", 0),
         ("multi_llm_wrapper.transport.http.HTTPTransport.send", 1),
-        ("multi_llm_wrapper.dialects.openai_chat.decoder", 1),
-        ("multi_llm_wrapper.fold.Fold.reply", 1),
+        ("multi_llm_wrapper.dialects.openai_chat.plain", 1),
+        ("multi_llm_wrapper.dialects.waits.rate_limit", 1),
     ],
 )
 async def test_a_mistake_of_ours_does_not_escape(
@@ -539,6 +539,16 @@ async def test_a_mistake_of_ours_does_not_escape(
             response.metadata["attempts"],
             llm.get_usage_stats()["openai"]["errors"],
         )
+    assert "a mistake of ours" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_mistake_in_the_books_does_not_cost_the_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(OK) as server, llm_at(server) as llm:
+        _break(monkeypatch, "multi_llm_wrapper.account.Account.close")
+        assert "success" == (await llm.query("Hello", "gpt-4o")).status
     assert "a mistake of ours" in caplog.text
 
 
@@ -841,9 +851,3 @@ async def test_what_a_protocol_has_no_words_for_is_dropped_where_that_is_wanted(
         refused["metadata"]["attempts"],
     )
     assert ("success", [option]) == (answered["status"], answered["metadata"]["dropped_params"])
-
-
-def test_a_ledger_is_refused_until_there_is_one() -> None:
-    """Rather than that calls are quietly not recorded."""
-    with pytest.raises(ValueError, match=r"WrapperConfig\.ledger"):
-        LLMWrapper(WrapperConfig(ledger="sqlite:///usage.db"))

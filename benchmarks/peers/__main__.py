@@ -1,6 +1,7 @@
 """`make bench-peers`: other clients beside ours, as tables on the terminal and as JSON; then the pages that show them.
 
-`--quick` for a look, not for a verdict: few rounds, and nothing is written to `docs/`.
+`--quick` for a look, not for a verdict: few rounds, and nothing is written to `docs/`. `--faults` meets the faults
+alone, and puts what came of them into the figures of the last run.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from .. import cores, parts, plot, report, upstream
 from ..run import facts
-from . import environments, expected, reading, speed, starts, tables
+from . import environments, expected, fault_tables, faults, reading, speed, starts, tables
+from .faults import Count
 from .process import PeerError, Worker, replaying
 from .roster import OURS, PEERS, RAW, Peer
 from .speed import Figures, Say
@@ -38,6 +40,7 @@ class Run:
         self.peers, self.quick, self.say = peers, quick, say
         self.figures: dict[str, Figures] = {}
         self.reading: dict[str, Any] = {}
+        self.faults: dict[str, Any] = {}
         self.parts: dict[str, Any] = {}
         self.failures: dict[str, list[str]] = {}
 
@@ -132,6 +135,21 @@ class Run:
                         "total": asdict(reading.total(tallies.values())),
                     }
 
+    def meet_faults(self, count: Count) -> None:
+        """The simulator's faults, by each client that is asked for it."""
+        for peer in self.peers:
+            if peer.under_faults:
+                with self._noting(peer.name):
+                    self.faults[peer.name] = {
+                        "title": peer.title,
+                        "version": self.figures[peer.name]["version"],
+                        "mode": peer.under_faults,
+                        "trials": asyncio.run(faults.measure(peer, count)),
+                    }
+
+    def faults_to_json(self, machine: dict[str, Any]) -> dict[str, Any]:
+        return {"date": machine["date"], "seconds": faults.SECONDS, "limit": faults.LIMIT, "peers": self.faults}
+
     @contextmanager
     def _noting(self, name: str) -> Iterator[None]:
         """What goes wrong with one client is noted, and the run goes on without it."""
@@ -162,6 +180,7 @@ class Run:
                 for peer in self.peers
             },
             "reading": self.reading,
+            "faults": self.faults_to_json(machine),
             "parts": self.parts,
             "failures": self.failures,
         }
@@ -170,6 +189,48 @@ class Run:
 def recordings() -> Path | None:
     folder = Path(os.environ.get("MULTI_LLM_RECORDINGS") or environments.ROOT.parent / "shared" / "recordings")
     return folder if folder.is_dir() else None
+
+
+@contextmanager
+def saying(console: Console) -> Iterator[Say]:
+    """What is being done, on the terminal."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("")
+        yield lambda what: progress.update(task, description=what)
+
+
+@contextmanager
+def counting(console: Console) -> Iterator[Count]:
+    """The same, and how much of it is over."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total or None)
+
+
+def only_faults(peers: Sequence[Peer], path: Path, console: Console, *, page: bool) -> int:
+    """The other figures stay as they are; the page is written anew when there are some."""
+    with counting(console) as count:
+        run = Run(peers, quick=False, say=lambda what: count(what, 0, 0))
+        run.prepare()
+        run.meet_faults(count)
+    figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known = figures.get("faults", {}).get("peers", {})
+    figures["faults"] = run.faults_to_json(facts())
+    figures["faults"]["peers"] = {
+        peer.name: one for peer in PEERS if (one := run.faults.get(peer.name) or known.get(peer.name)) is not None
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    for table in fault_tables.tables(figures["faults"]):
+        console.print(table)
+    for name, failures in run.failures.items():
+        console.print(f"[red]{name}[/]: {'; '.join(failures)}", soft_wrap=True)
+    console.print(f"Figures: {path}", soft_wrap=True)
+    if page and "machine" in figures and report.BENCH.exists() and OURS.name not in run.failures:
+        report.main(["--peers", str(path)])
+    return 1 if OURS.name in run.failures else 0
 
 
 def main() -> int:
@@ -182,22 +243,22 @@ def main() -> int:
         choices=[peer.name for peer in PEERS],
         help="these peers, beside raw and ours; docs stay too",
     )
+    parser.add_argument("--faults", action="store_true", help="the faults alone, into the figures of the last run")
     options = parser.parse_args()
     started, console = time.monotonic(), Console()
     machine = {**facts(), "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None}
     wanted = {RAW.name, OURS.name, *(options.only or [peer.name for peer in PEERS])}
+    if options.faults:
+        some = [peer for peer in PEERS if peer.name in wanted and peer.under_faults]
+        return only_faults(some, options.json, console, page=not options.only)
     whole = not options.quick and not options.only
     if whole:  # ours beside its limits first
         subprocess.run([sys.executable, "-m", "benchmarks.run"], check=False, cwd=environments.ROOT)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("")
-        run = Run(
-            [peer for peer in PEERS if peer.name in wanted],
-            options.quick,
-            lambda what: progress.update(task, description=what),
-        )
+    with counting(console) as count:  # before the cores are split: these wait, and nothing of theirs is measured
+        run = Run([peer for peer in PEERS if peer.name in wanted], options.quick, lambda what: count(what, 0, 0))
         run.prepare()
+        run.meet_faults(count)
+    with saying(console) as run.say:
         _, core = cores.split()
         with upstream.running(core) as base_url:
             run.measure(base_url.removesuffix("/v1"))
@@ -207,7 +268,7 @@ def main() -> int:
     figures = run.to_json(machine, started)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
-    for table in tables.tables(figures):
+    for table in (*tables.tables(figures), *fault_tables.tables(figures["faults"])):
         console.print(table)
     console.print(f"Figures: {options.json}, after {figures['seconds']} s", soft_wrap=True)
     if folder is None:

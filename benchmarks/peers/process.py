@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from . import environments
 
+Told = Callable[[dict[str, Any]], None]
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "SYSTEMROOT")
 
 
@@ -44,25 +45,33 @@ class Worker:
                 env=clean(extra),
             )
 
-    def ask(self, do: str, *, limit: float = 120.0, **arguments: Any) -> dict[str, Any]:
-        """Raises `PeerError` when the client fails, is gone, or takes longer than `limit` seconds."""
+    def ask(self, do: str, *, limit: float = 120.0, told: Told | None = None, **arguments: Any) -> dict[str, Any]:
+        """`told` gets what the client tells before it answers. Raises `PeerError` when the client fails, is gone, or
+        says nothing for more than `limit` seconds."""
         assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self._process.stdin.flush()
+        while "answer" not in (line := self._line(do, limit)):
+            if told is not None:
+                told(line)
+        answer: dict[str, Any] = line["answer"]
+        if "failed" in answer:
+            raise PeerError(f"{do}: {answer['failed']}")
+        return answer
+
+    def _line(self, do: str, limit: float) -> dict[str, Any]:
         assert self._process.stdout is not None
         timer = threading.Timer(limit, self._process.kill)
         timer.start()
         try:
-            with suppress(BrokenPipeError):
-                self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-                self._process.stdin.flush()
             line = self._process.stdout.readline()
         finally:
             timer.cancel()
         if not line:
             raise PeerError(f"{do}: the process is gone, or took longer than {limit:g} s; see .bench/{self.name}.log")
-        answer: dict[str, Any] = json.loads(line)
-        if "failed" in answer:
-            raise PeerError(f"{do}: {answer['failed']}")
-        return answer
+        said: dict[str, Any] = json.loads(line)
+        return said
 
     def __enter__(self) -> Self:
         return self

@@ -29,6 +29,10 @@ class Peer:
     reads_in: str | None = None
     """An environment of its own for the recordings, where they need more than the measures do."""
     environment: dict[str, str] = field(default_factory=dict)
+    under_faults: str = ""
+    """The mode in which it meets the faults; "" for a client that does not."""
+    errors: str | None = None
+    """The base class that its documentation gives for all of its errors; None: nothing is raised."""
 
 
 def _fits(rejected: str, key: str, missing: str) -> dict[int, frozenset[str]]:
@@ -57,6 +61,7 @@ OURS = Peer(
         **_fits("validation_error", "auth_error", "model_not_found"),
         200: frozenset({"validation_error", "general_error"}),
     },
+    under_faults="`LLMWrapper`, shipped defaults without caching; `Timeouts` of 3 s",
 )
 PEERS = (
     RAW,
@@ -71,6 +76,8 @@ PEERS = (
         reads=EVERYTHING,
         counts=VERBATIM,
         fits={**_fits("InvalidRequestError", "AuthError", "InvalidRequestError"), 200: frozenset({"ProviderError"})},
+        under_faults="`AsyncOpenAIChatLM`, streams by `amaterialize_response`; read timeout 3 s, no retries of its own",
+        errors="LM15Error",
     ),
     Peer(
         name="openai",
@@ -82,6 +89,8 @@ PEERS = (
         reads=OPENAI_SHAPED,
         counts=VERBATIM,
         fits={**_SDK_ERRORS, 200: frozenset({"APIError"})},
+        under_faults="`AsyncOpenAI`, `create(stream=True)` for streams; 2 retries as shipped, timeout 3 s",
+        errors="OpenAIError",
     ),
     Peer(
         name="anthropic",
@@ -118,5 +127,7 @@ PEERS = (
         reads=EVERYTHING,
         fits={**_SDK_ERRORS, 200: frozenset({"APIError", "BadRequestError"})},
         environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        under_faults="`Router`, one deployment, `num_retries=2`, `timeout` and `stream_timeout` 3 s",
+        errors="OpenAIError",
     ),
 )

@@ -1,4 +1,4 @@
-"""The figures of a run as rows of text, for the terminal and for `docs/`."""
+"""The figures of a run as rows of text, for the terminal and for `docs/`; those of the faults are in `fault_tables`."""
 
 from __future__ import annotations
 
@@ -116,19 +116,19 @@ def _share(part: int, whole: int) -> str:
 
 def tables(run: Figures) -> list[Table]:
     found = [
-        _table("CPU time on one core, medians of alternating rounds", *measure_rows(run, SPEED)),
-        _table("What it takes to have it", *measure_rows(run, WEIGHT)),
+        table("CPU time on one core, medians of alternating rounds", *measure_rows(run, SPEED)),
+        table("What it takes to have it", *measure_rows(run, WEIGHT)),
     ]
     if run["reading"]:
-        found.append(_table("Recorded exchanges, read over HTTP", READING, reading_rows(run)))
-        found.append(_table("Read exactly, by protocol", *group_rows(run)))
+        found.append(table("Recorded exchanges, read over HTTP", READING, reading_rows(run)))
+        found.append(table("Read exactly, by protocol", *group_rows(run)))
     return found
 
 
-def _table(title: str, header: list[str], rows: list[list[str]]) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    made = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     for position, name in enumerate(header):
-        table.add_column(name, justify="right" if position else "left", no_wrap=not position)
+        made.add_column(name, justify="right" if position else "left", no_wrap=not position)
     for row in rows:
-        table.add_row(*row)
-    return table
+        made.add_row(*row)
+    return made

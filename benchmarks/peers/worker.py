@@ -1,4 +1,5 @@
-"""The process in a peer's environment: commands as JSON lines on stdin, one answer a line on stdout.
+"""The process in a peer's environment: commands as JSON lines on stdin, one answer a line on stdout, before which a
+command may tell parts of it, a line each.
 
 Started as `python -m benchmarks.peers.worker ADAPTER URL` and nothing but the standard library is there for sure. With
 `--once` it asks one question and leaves, which measures a cold start.
@@ -14,6 +15,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,11 +30,15 @@ def resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+Tell = Callable[[dict[str, Any]], None]
+
+
 class Worker:
-    def __init__(self, adapter: str, url: str) -> None:
-        self._adapter, self._url = adapter, url
+    def __init__(self, adapter: str, url: str, tell: Tell) -> None:
+        self._adapter, self._url, self._tell = adapter, url, tell
         self._client: Any = None
         self._reader: Any = None
+        self._cached: Any = None
 
     async def once(self) -> None:
         """From nothing to the first answer."""
@@ -131,8 +137,45 @@ class Worker:
             reading: dict[str, Any] = await asyncio.wait_for(self._reader.read(**exchange), PATIENCE)
             return reading
         except Exception as error:
-            kinds = [kind.__name__ for kind in type(error).__mro__]
-            return {"error": kinds[0], "kinds": kinds, "says": str(error)[:300]}
+            return _raised(error)
+
+    async def faults(self, trials: list[dict[str, Any]], width: int, seconds: float, within: float) -> dict[str, Any]:
+        """What the client makes of each trial, `width` of them at a time, told as they end: its place among `trials`
+        and what came of it. `seconds` is how long the client may wait for an answer, `within` how long it may take."""
+        turns = asyncio.Semaphore(width)
+
+        async def one(place: int, trial: dict[str, Any]) -> None:
+            async with turns:
+                self._tell({"begun": place})
+                self._tell({"place": place, **await self._trial(seconds=seconds, within=within, **trial)})
+
+        await asyncio.gather(*(one(place, trial) for place, trial in enumerate(trials)))
+        return {}
+
+    async def _trial(
+        self, url: str, model: str, prompt: str, stream: bool, times: int, seconds: float, within: float
+    ) -> dict[str, Any]:
+        """Asks `times` times with a client of its own; the last answer is the one that counts."""
+        client = self._module().Caller(url, seconds)
+        for _ in range(times):
+            started = time.perf_counter()
+            found = await _ended(within, client.ask(model, prompt, stream))
+            took = time.perf_counter() - started
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(client.aclose(), 1.0)
+        return {**found, "seconds": round(took, 3)}
+
+    async def cached(self, model: str, prompt: str, calls: int) -> dict[str, Any]:
+        """CPU microseconds of a call that the client's own cache answers."""
+        if self._cached is None:
+            self._cached = self._module().Cached(self._url, model, prompt)
+            await self._cached.call()
+            await asyncio.sleep(0.2)  # it may store the answer when it has given it
+        started = time.process_time()
+        for _ in range(calls):
+            if not await self._cached.call():
+                raise RuntimeError("no hit")
+        return {"us": (time.process_time() - started) / calls * 1e6}
 
     def _module(self) -> Any:
         return importlib.import_module(f"benchmarks.peers.adapters.{self._adapter}")
@@ -140,6 +183,28 @@ class Worker:
     async def _checked(self) -> None:
         if await self._client.call() != ANSWER:
             raise RuntimeError("not the answer that was sent")
+
+
+async def _ended(within: float, asking: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    """What came of it; `{"hung": True}` when nothing did. A client that does not heed a cancellation is left alone."""
+    task = asyncio.ensure_future(asking)
+    done, _ = await asyncio.wait([task], timeout=within)
+    if not done:
+        task.cancel()
+        await asyncio.wait([task], timeout=1.0)
+        return {"hung": True}
+    error = task.exception()
+    return task.result() if error is None else _raised(error)
+
+
+def _raised(error: BaseException) -> dict[str, Any]:
+    """`error` is its class, `kinds` its base classes too, `at` the file it came from: the library's, or the adapter's
+    where the answer was being read."""
+    kinds = [kind.__name__ for kind in type(error).__mro__]
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    theirs = [file.rpartition("/site-packages/")[2] for file in files if "/site-packages/" in file]
+    mine = [file.rpartition("/benchmarks/")[2] for file in files[-1:] if "/benchmarks/" in file]
+    return {"error": kinds[0], "kinds": kinds, "says": str(error)[:300], "at": (mine or theirs or [""])[-1]}
 
 
 async def _cost(batch: Callable[[], Awaitable[int]], seconds: float) -> dict[str, Any]:
@@ -158,7 +223,12 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints does not get between the answers
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    worker = Worker(adapter, url)
+
+    def tell(line: dict[str, Any]) -> None:
+        channel.write(json.dumps(line) + "\n")
+        channel.flush()
+
+    worker = Worker(adapter, url, tell)
     if once:
         loop.run_until_complete(worker.once())
         os._exit(0)
@@ -169,6 +239,8 @@ def main() -> None:
         "hold": worker.hold,
         "memory": worker.memory,
         "read": worker.read,
+        "faults": worker.faults,
+        "cached": worker.cached,
     }
     for line in sys.stdin:
         command = json.loads(line)
@@ -176,8 +248,7 @@ def main() -> None:
             answer = loop.run_until_complete(commands[command.pop("do")](**command))
         except Exception as error:
             answer = {"failed": f"{type(error).__name__}: {error}"[:500]}
-        channel.write(json.dumps(answer) + "\n")
-        channel.flush()
+        tell({"answer": answer})
     os._exit(0)  # some clients have threads that would keep the process
 
 

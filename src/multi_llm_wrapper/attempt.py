@@ -60,9 +60,12 @@ async def answer(
         watches.give(watch)
     if not 200 <= response.status < 300:
         raise _rejected(response, body, clock)
-    fold = Fold(target.dialect.read_usage).add_all(target.dialect.decoder().reply(body))
+    dialect = target.dialect
+    reply = dialect.plain(body)
+    if reply is None:
+        reply = whole(Fold(dialect.read_usage).add_all(dialect.decoder().reply(body)), target)
     limit = waits.rate_limit(response.headers, clock.time())
-    return Answer(whole(fold, target), _request_id(response.headers), limit, body)
+    return Answer(reply, _request_id(response.headers), limit, body)
 
 
 async def _body(response: HTTPResponse, watch: Watch, idle: float, deadline: float, now: Callable[[], float]) -> bytes:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import structs
 
 from . import attempt, foreign, response
+from .account import Account, Attempt
 from .caching import Entry, Question
 from .encoding import encode
 from .errors import GeneralError, IncompleteStreamError, LLMError
 from .legs import Leg, Legs
+from .metering.record import NO_TAGS
 from .options import Options, Prompt, build_request, check_call
 from .parsed import parse
 from .policies.budget import Budget
@@ -54,16 +56,16 @@ class Call:
         self.started = self.now()
         self.provider: str | None = None
         self.model: str | None = model if isinstance(model, str) else None
-        self.details: list[dict[str, Any]] = []
+        self.account = Account(wrapper.prices, model or wrapper.config.default_model, stream)
         self.answered: attempt.Answer | None = None
         self._named: tuple[Target, ...] | None = None  # where the model that the caller named is asked
         self._prompt = prompt
         self._asked_model = model
         self._stream = stream
         self._failures: dict[int, LLMError] = {}  # route -> how it failed
-        self._failed_at: dict[str, bool] = {}  # provider -> whether the last attempt there failed
         self._under_way: list[Leg] = []
         self._over = False
+        self._aside = 0.0  # seconds that were no part of the call
 
     @property
     def target(self) -> Target:
@@ -83,6 +85,9 @@ class Call:
         router, options = self.wrapper.router, self.options
         if options:
             check_call(options)
+            self.account.tags = options.get("tags") or NO_TAGS
+        if not self.wrapper.prices.loaded:
+            self.wrapper.prices.start()
         try:
             self._named = router.group(self._asked_model, options)
             target = self._named[0]
@@ -139,7 +144,7 @@ class Call:
         """The answer that another call had to the same question, `age` seconds ago: a hit, and no request."""
         facts = self._facts(entry.request_id, None, None, entry.raw)
         facts.provider, facts.model, facts.attempts, facts.attempts_detail = entry.provider, entry.model, 0, []
-        self.wrapper.counts.hit(entry.provider)
+        self._books(facts, "success", entry.reply, cached=True)
         result = self._parsed(response.success(entry.reply, facts))
         result["metadata"].update(cached=True, cache_age=age)
         return result
@@ -154,6 +159,8 @@ class Call:
                     await self.begin(self.leg)
                     answer = await self._attempt()
                     self.ended(self.leg, None)
+                    if not self.wrapper.prices.loaded:
+                        await self.priced()
                     return self.succeeded(answer.reply, answer.request_id, answer.rate_limit, raw=answer.raw)
                 except LLMError as failure:
                     error = failure
@@ -207,14 +214,16 @@ class Call:
         if leg.under_way:
             leg.under_way = False
             self._under_way.remove(leg)
-            self._failed_at[leg.target.provider] = error is not None and error is not GIVEN_UP
             if leg.target.gate is not None:
                 leg.target.gate.leave()
             if error is GIVEN_UP:
                 leg.target.health.dropped()
             else:
                 leg.target.health.end(error, now - leg.began if took is None else took, now, leg.began)
-            self._note(leg, error, now - leg.began, usage)
+            target, given_up = leg.target, error is GIVEN_UP
+            self.account.attempts.append(
+                Attempt(target.provider, target.model, now - leg.began, error, given_up, leg.hedge, usage)
+            )
 
     def attempt_deadline(self, *, share: bool = False) -> float:
         """Loop time at which the attempt has to be over; with `share` it leaves time for the routes behind it."""
@@ -253,7 +262,7 @@ class Call:
             if self.target.health is not leg.target.health and self.target.health.available(now):
                 step = step._replace(wait=min(step.wait, self.budget.backoff()))  # the wait was for the other one
         if asked:
-            self.details[-1]["wait"] = step.wait
+            self.account.attempts[-1].wait = step.wait
         return step.wait
 
     def _stays(self, leg: Leg, following: Leg, error: LLMError, now: float, restart: bool) -> bool:
@@ -273,6 +282,7 @@ class Call:
         leg = self.legs.beside(self.request, self.now())
         if leg is None or not self.wrapper.hedges.take():
             return None
+        leg.hedge = True
         self._reach(leg)
         return leg
 
@@ -304,20 +314,7 @@ class Call:
 
     @property
     def _tag(self) -> str:
-        return "&".join(f"{name}={value}" for name, value in sorted((self.options.get("tags") or {}).items()))
-
-    def _note(self, leg: Leg, error: LLMError | None, duration: float, usage: Usage | None) -> None:
-        self.details.append(
-            {
-                "provider": leg.target.provider,
-                "model": leg.target.model,
-                "error_type": error.error_type if error is not None else None,
-                "status_code": error.status_code if error is not None else 200,
-                "duration": duration,
-                "wait": None,
-                "usage": response.usage_dict(usage) if usage is not None else None,
-            }
-        )
+        return "&".join(f"{name}={value}" for name, value in sorted(self.account.tags.items()))
 
     @staticmethod
     def _without_key(message: str, target: Target) -> str:
@@ -349,7 +346,7 @@ class Call:
     ) -> Response:
         self.answered = attempt.Answer(reply, request_id, rate_limit, raw or b"")
         facts = self._facts(request_id, rate_limit, first_token, raw)
-        self._count(reply.usage, facts.response_time)
+        self._books(facts, "success", reply)
         return self._parsed(response.success(reply, facts))
 
     def _parsed(self, result: Response) -> Response:
@@ -370,12 +367,11 @@ class Call:
     ) -> Response:
         """The error response: of several routes that failed, the error of the first, and what the others said."""
         facts = self._facts(request_id, rate_limit, first_token, raw)
-        if facts.attempts:
-            self._count(partial.usage if partial is not None else None, facts.response_time)
         if self._failures and not _says_something(partial):
             error = self._of_all(error)
             if error.provider != facts.provider or error.model != facts.model:
                 facts.provider, facts.model, facts.request_id = error.provider, error.model, None
+        self._books(facts, "error", partial, error)
         return response.failure(error, facts, partial)
 
     def _of_all(self, last: LLMError) -> LLMError:
@@ -388,16 +384,22 @@ class Call:
         first.message = f"{first.message} Other routes failed too ({said})."
         return first
 
-    def _count(self, usage: Usage | None, seconds: float) -> None:
-        """Once for each provider that was asked; as an error where the last attempt failed. `usage` is what the last
-        one asked had reported, `seconds` the time of the call."""
-        counts = self.wrapper.counts
-        for provider, failed in self._failed_at.items():
-            spent = seconds
-            if len(self._failed_at) > 1:
-                spent = sum(detail["duration"] for detail in self.details if detail["provider"] == provider)
-            count = counts.failure if failed else counts.success
-            count(provider, usage if provider == self.provider else None, spent)
+    def _books(
+        self, facts: Facts, status: str, reply: Reply | None, error: LLMError | None = None, *, cached: bool = False
+    ) -> None:
+        """The call has ended so: its cost goes into `facts`, and all of it to the totals and the ledger."""
+        try:
+            self.wrapper.record(self.account.close(facts, status, reply, error, cached=cached))
+        except Exception as mistake:  # of ours, which is no reason to lose the answer
+            unexpected(mistake)
+
+    async def priced(self) -> None:
+        """Waits for the price list, once in a program; that is no part of the call's time."""
+        prices = self.wrapper.prices
+        if not prices.loaded:
+            began = self.now()
+            await prices.ready()
+            self._aside += self.now() - began
 
     def _facts(
         self, request_id: str | None, rate_limit: RateLimit | None, first_token: float | None, raw: bytes | None
@@ -407,35 +409,53 @@ class Call:
             self.provider,
             self.model,
             self.clock.time(),
-            self.now() - self.started,
+            self.now() - self.started - self._aside,
             first_token,
-            len(self.details),
+            len(self.account.attempts),
             request_id,
             rate_limit,
             self.dropped,
-            self.details,
+            self.account.details(),
             raw.decode("utf-8", "replace") if keep and raw is not None else None,
         )
 
     def abandoned(self, error: LLMError, partial: Reply | None, first_token: float | None) -> Response:
         """The caller closed the stream."""
-        self.cancelled(partial)
-        return response.failure(error, self._facts(None, None, first_token, None), partial)
+        return response.failure(error, self.cancelled(partial, first_token), partial)
 
-    def left(self, error: LLMError, partial: Reply | None, first_token: float | None) -> Response:
-        """The caller closed a stream that may be read for others too; what was asked is counted where it ends."""
+    def left(self, error: LLMError, partial: Reply | None, first_token: float | None, *, leads: bool) -> Response:
+        """The caller closed a stream that may be read for others too; one that `leads` is counted where it ends."""
         facts = self._facts(None, None, first_token, None)
+        if not leads:
+            self._books(facts, "abandoned", None)
         facts.attempts = self.budget.attempts  # of which the last may be under way still
         return response.failure(error, facts, partial)
 
-    def cancelled(self, partial: Reply | None = None) -> None:
+    def echoed(self, answer: Response) -> Response:
+        """The failure of a request that was made for another call: nothing was sent for this one."""
+        facts = self._facts(None, None, None, None)
+        facts.provider, facts.model = answer["provider"], answer["model"]
+        self._books(facts, "error", None, answer.exception())
+        answer["timestamp"] = facts.timestamp
+        answer["metadata"].update(
+            response_time=facts.response_time,
+            attempts=0,
+            attempts_detail=[],
+            cost_usd=None,
+            dropped_params=facts.dropped_params,
+            rate_limit=None,
+        )
+        return answer
+
+    def cancelled(self, partial: Reply | None = None, first_token: float | None = None) -> Facts:
         """The caller gave up: counted with what was reported, and no error of the provider's."""
         self._over = True
         usage = partial.usage if partial is not None else None
         for leg in list(self._under_way):
             self.ended(leg, GIVEN_UP, usage=usage if leg is self.leg else None)
-        if self.details:
-            self._count(usage, self.now() - self.started)
+        facts = self._facts(None, None, first_token, None)
+        self._books(facts, "abandoned", partial)
+        return facts
 
     @property
     def budgeted(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from . import checks
 from .errors import CLASSES
+from .pricing import check_prices
 from .providers.hosts import HOSTS
 from .providers.rows import ROWS
 from .secret import Secret
@@ -361,6 +362,10 @@ class WrapperConfig(_Checked):
     """Which of several deployments behind one name is asked."""
     sticky_by: str | None = None
     """The tag whose value decides it instead, always the same way, so that a provider's prompt cache is warm."""
+    prices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Your own prices, which go before all others: "model" or "provider/model" -> `input`, `output`, `cache_read`,
+    `cache_write`, `reasoning` in US dollars per million tokens, `request` per request. Read when the
+    wrapper is built, like `ledger`."""
 
     _checks: ClassVar[Mapping[str, checks.Check]] = {
         "default_model": checks.token,
@@ -380,6 +385,7 @@ class WrapperConfig(_Checked):
         "cache": checks.store("cache", "memory"),
         "cache_ttl": checks.positive,
         "ledger": checks.store("ledger"),
+        "prices": check_prices,
         "fallback_on": checks.some_of(CLASSES),
         "balance": checks.choice("weighted", "least_busy", "latency"),
         "sticky_by": checks.token,

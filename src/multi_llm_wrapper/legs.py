@@ -36,6 +36,8 @@ class Leg(Struct):
     dropped: list[str]
     began: float = 0.0
     under_way: bool = False
+    hedge: bool = False
+    """It is asked beside another one that is late."""
 
 
 class Legs:
@@ -94,7 +96,7 @@ class Legs:
         try:
             return self.leg(leg.position, request, now, whatever=True, rather_not=leg.target)
         except LLMError:  # the configuration has changed since: what was asked can be asked again
-            return structs.replace(leg, under_way=False)
+            return structs.replace(leg, under_way=False, hedge=False)
 
     def up(self, leg: Leg, now: float, wait: float) -> bool:
         """Whether a deployment of the route can be asked after `wait` seconds."""

@@ -134,6 +134,8 @@ class Facts(Struct):
     dropped_params: list[str] = []
     attempts_detail: list[dict[str, Any]] = []
     raw: Any = None
+    cost: float | None = None
+    """US dollars, of all attempts that reported usage."""
 
 
 def success(reply: Reply, facts: Facts) -> Response:
@@ -191,6 +193,7 @@ def _metadata(reply: Reply, facts: Facts) -> dict[str, Any]:
         "attempts": facts.attempts,
         "attempts_detail": facts.attempts_detail,
         "cached": False,
+        "cost_usd": facts.cost,
         "dropped_params": facts.dropped_params,
         "provider_data": provider_data(reply),
         "rate_limit": structs.asdict(limit) if limit is not None else None,

@@ -141,10 +141,12 @@ class ResponseStream:
             events, self._ready = self._ready or await source.next(), None
             if self._response is not None:
                 return  # closed in the meantime
-            if events is None:
-                self._succeed(call, source)
-            else:
+            if events is not None:
                 self._deliver(call, source, events)
+                return
+            await self._wait(call.priced())
+            if self._response is None:
+                self._succeed(call, source)
         except LLMError as error:
             await self._recover(call, error)
         except Exception as error:
@@ -273,8 +275,10 @@ class ResponseStream:
             return
         error = IncompleteStreamError("The stream was closed before the answer was complete.", code="closed")
         if call is not None and call.budgeted:
-            end = call.abandoned if reader is None else call.left
-            self._response = end(error, reply, self._first_token)
+            if reader is None:
+                self._response = call.abandoned(error, reply, self._first_token)
+            else:
+                self._response = call.left(error, reply, self._first_token, leads=reader.leads)
         else:
             self._response = response.failure(error, Facts(None, None, self._wrapper.clock.time(), 0.0))
         self._chunks.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import os
 import random
 from types import TracebackType
@@ -14,7 +13,9 @@ from .call import Call, unexpected
 from .clock import Clock, SystemClock
 from .config import PROVIDER_CONFIGS, ProviderConfig, WrapperConfig
 from .errors import LLMError
-from .metering.counts import Counts
+from .metering.meter import Meter
+from .metering.prices import Prices
+from .metering.record import Record
 from .options import Options, Prompt, check_names
 from .policies.hedges import Bucket
 from .response import Response
@@ -24,6 +25,7 @@ from .transport.watch import WatchPool
 
 if TYPE_CHECKING:
     from .foreign import Completion
+    from .metering.ledger import Ledger
     from .transport.base import Transport
 
 
@@ -50,12 +52,12 @@ class LLMWrapper:
         clock: Clock | None = None,
     ) -> None:
         self.config = _wrapper_config(config)
-        if self.config.ledger is not None:
-            raise ValueError("WrapperConfig.ledger is set, but there is no ledger yet; leave it None.")
         self.clock: Clock = clock or SystemClock()
         self.router = Router(self.config, dict(os.environ))
         self.router.check()
-        self.counts = Counts()
+        self.meter = Meter()
+        self.prices = Prices(self.config.prices, threaded=clock is None)
+        self._ledger = _ledger(self.config.ledger)
         self.hedges = Bucket()
         self.random = random.Random()  # spreads load, keeps no secret
         self._cache = Cache(self.config, self.clock)
@@ -102,14 +104,24 @@ class LLMWrapper:
             check_names(options)
         return ResponseStream(self, prompt, model, options)
 
-    def get_usage_stats(self) -> dict[str, dict[str, Any]]:
-        """Provider -> `requests`, `tokens`, `input_tokens`, `output_tokens`, `errors`, `cache_hits`; a copy, yours to
-        change."""
-        return copy.deepcopy(self.counts.stats(self.router.configured()))
+    def get_usage_stats(self, by: Literal["provider", "model", "tag"] = "provider") -> dict[str, dict[str, Any]]:
+        """Sums since the start, a copy that is yours to change: by provider (every configured one is there), by
+        "provider/model", or by tag as "name=value".
+
+        Each has `requests`, `tokens`, `input_tokens`, `output_tokens`, `cache_read_tokens`, `cache_write_tokens`,
+        `reasoning_tokens`, `errors`, `errors_by_class`, `retries`, `hedges`, `cache_hits`, `abandoned`, `cost_usd` and
+        `unpriced_requests`. Raises `ValueError` for another `by`.
+        """
+        return self.meter.stats(self.router.configured(), by)
 
     def get_average_response_time(self, provider: str) -> float:
         """The mean time of the calls that asked this provider, in seconds; 0.0 when there were none."""
-        return self.counts.average_seconds(provider)
+        return self.meter.average_seconds(provider)
+
+    def get_response_times(self, provider: str) -> dict[str, Any]:
+        """`count`, `mean`, `p50`, `p90`, `p95`, `p99` and `max` of the response times, in seconds, and the same of
+        `time_to_first_token` and `time_per_output_token`, which streams have. Percentiles are within 1 %."""
+        return self.meter.response_times(provider)
 
     def deployments(self) -> list[dict[str, Any]]:
         """The health of each place that was asked lately or is configured: `provider`, `model`, `base_url`, `key` (a
@@ -125,9 +137,11 @@ class LLMWrapper:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes all connections and the cache's store; harmless when repeated. A call made afterwards opens them
-        anew."""
+        """Closes all connections and the cache's store, and writes the ledger to its end; harmless when repeated. A
+        call made afterwards opens them anew."""
         await self._cache.aclose()
+        if self._ledger is not None:
+            await self._ledger.aclose()
         self.watches(asyncio.get_running_loop()).clear()
         if self._transport is not None:
             await self._transport.aclose()
@@ -138,6 +152,12 @@ class LLMWrapper:
         if self._transport is None and self.completion is None:
             self._open_transport()  # imports aiohttp, which is not the call's time
         return Call(self, prompt, model, options, stream)
+
+    def record(self, record: Record) -> None:
+        """A call has ended."""
+        self.meter.record(record)
+        if self._ledger is not None:
+            self._ledger.add(record)
 
     def watches(self, loop: asyncio.AbstractEventLoop) -> WatchPool:
         """The time limits of attempts on this loop; those of an earlier loop ended with it."""
@@ -157,6 +177,14 @@ class LLMWrapper:
         from .transport.http import HTTPTransport
 
         self._transport = HTTPTransport()
+
+
+def _ledger(url: str | None) -> Ledger | None:
+    if url is None:
+        return None
+    from .metering.ledger import open_ledger
+
+    return open_ledger(url)
 
 
 def _wrapper_config(config: WrapperConfig | ProviderConfig | None) -> WrapperConfig:

@@ -52,7 +52,7 @@ async def test_the_same_question_is_asked_once() -> None:
     assert second["timestamp"] >= first["timestamp"]
     assert (5, None) == (first.metadata["rate_limit"]["remaining_requests"], second.metadata["rate_limit"])
     assert 0 <= second.metadata["cache_age"] < 5
-    own = {"cached", "cache_age", "attempts", "attempts_detail", "response_time", "rate_limit"}
+    own = {"cached", "cache_age", "cost_usd", "attempts", "attempts_detail", "response_time", "rate_limit"}
     same = [{name: value for name, value in r.metadata.items() if name not in own} for r in (first, second)]
     assert same[0] == same[1]
     assert {**first, "metadata": 0, "timestamp": 0} == {**second, "metadata": 0, "timestamp": 0}

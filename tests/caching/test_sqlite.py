@@ -649,7 +649,7 @@ def test_the_answer_is_what_the_provider_said(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LLMWrapper, "completion", double)
         first, second = asyncio.run(main())
-    own = ("cached", "cache_age", "attempts", "attempts_detail", "response_time")
+    own = ("cached", "cache_age", "cost_usd", "attempts", "attempts_detail", "response_time")
     for response in (first, second):
         for name in own:
             response.metadata.pop(name, None)

@@ -33,7 +33,7 @@ def test_help_lists_the_commands_without_loading_the_library(invoke: Invoke) -> 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     listed = [line.split()[0] for line in invoke("--help").stdout.partition("Commands:\n")[2].splitlines()]
-    assert ["demo", "ask", "chat", "models", "sim", "faults", "completion"] == listed
+    assert ["demo", "ask", "chat", "models", "usage", "sim", "faults", "completion"] == listed
     assert done.stdout.endswith("\n[]\n")
 
 

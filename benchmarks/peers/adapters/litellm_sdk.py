@@ -56,6 +56,48 @@ class Client:
         return count, first
 
 
+class Caller:
+    """`Router`, which is its documented way to retry."""
+
+    def __init__(self, base_url: str, seconds: float) -> None:
+        deployment = {"model": "openai/gpt-4o", "api_base": f"{base_url}/v1", "api_key": KEY}
+        self._router = litellm.Router(
+            model_list=[{"model_name": "gpt-4o", "litellm_params": deployment}],
+            num_retries=2,
+            timeout=seconds,
+            stream_timeout=seconds,
+        )
+
+    async def ask(self, model: str, prompt: str, stream: bool) -> Reading:
+        asked: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+        if stream:
+            chunks: Any = await self._router.acompletion(**asked, stream=True, stream_options={"include_usage": True})
+            return await openai_shape.gathered(chunks)
+        return openai_shape.whole(await self._router.acompletion(**asked))
+
+    async def aclose(self) -> None:
+        self._router.discard()
+
+
+class Cached:
+    """Its own cache in memory."""
+
+    def __init__(self, base_url: str, model: str, prompt: str) -> None:
+        litellm.cache = litellm.Cache(type="local")
+        self._asked: dict[str, Any] = {
+            "model": f"openai/{model}",
+            "api_base": base_url,
+            "api_key": KEY,
+            "messages": [{"role": "user", "content": prompt}],
+            "caching": True,
+        }
+
+    async def call(self) -> bool:
+        """Whether the answer came from the cache."""
+        answer: Any = await litellm.acompletion(**self._asked)
+        return bool(answer._hidden_params.get("cache_hit"))
+
+
 class Reader:
     def __init__(self, root: str) -> None:
         self._root = root

@@ -47,29 +47,27 @@ class Client:
         return count, first
 
 
+class Caller:
+    """It is documented to retry nothing by itself."""
+
+    def __init__(self, base_url: str, seconds: float) -> None:
+        transport = StdlibAsyncTransport(connect_timeout=seconds, read_timeout=seconds, write_timeout=seconds)
+        self._lm = AsyncOpenAIChatLM(api_key=KEY, base_url=f"{base_url}/v1", transport=transport)
+
+    async def ask(self, model: str, prompt: str, stream: bool) -> Reading:
+        return await _answer(self._lm, model, prompt, stream)
+
+    async def aclose(self) -> None:
+        await self._lm.aclose()
+
+
 class Reader:
     def __init__(self, root: str) -> None:
         self._root = root
         self._clients: dict[str, Any] = {}
 
     async def read(self, dialect: str, model: str, prompt: str, stream: bool) -> Reading:
-        lm, request = self._clients.get(dialect) or self._open(dialect), _asked(model, prompt)
-        answer: Response = await (
-            amaterialize_response(lm.stream(request), request) if stream else lm.complete(request)
-        )
-        given = answer.usage
-        return {
-            "text": "".join(part.text for part in answer.message.parts_of(TextPart)),
-            "calls": [[call.name, dict(call.input)] for call in answer.tool_calls],
-            "usage": usage(
-                given.input_tokens,
-                given.output_tokens,
-                given.total_tokens,
-                given.cache_read_tokens,
-                given.cache_write_tokens,
-                given.reasoning_tokens,
-            ),
-        }
+        return await _answer(self._clients.get(dialect) or self._open(dialect), model, prompt, stream)
 
     def _open(self, dialect: str) -> Any:
         if dialect == "anthropic_messages":
@@ -82,6 +80,25 @@ class Reader:
             lm = AsyncOpenAIChatLM(api_key=KEY, base_url=f"{self._root}/v1", compat=compat)
         self._clients[dialect] = lm
         return lm
+
+
+async def _answer(lm: Any, model: str, prompt: str, stream: bool) -> Reading:
+    request = _asked(model, prompt)
+    answer: Response = await (amaterialize_response(lm.stream(request), request) if stream else lm.complete(request))
+    given = answer.usage
+    return {
+        "text": "".join(part.text for part in answer.message.parts_of(TextPart)),
+        "calls": [[call.name, dict(call.input)] for call in answer.tool_calls],
+        "usage": usage(
+            given.input_tokens,
+            given.output_tokens,
+            given.total_tokens,
+            given.cache_read_tokens,
+            given.cache_write_tokens,
+            given.reasoning_tokens,
+        ),
+        "finish": answer.finish_reason,
+    }
 
 
 def _asked(model: str, prompt: str) -> Request:

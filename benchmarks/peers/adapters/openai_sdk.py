@@ -29,6 +29,17 @@ class Client:
         return count, first
 
 
+class Caller:
+    def __init__(self, base_url: str, seconds: float) -> None:
+        self._client = AsyncOpenAI(api_key=KEY, base_url=f"{base_url}/v1", timeout=seconds)
+
+    async def ask(self, model: str, prompt: str, stream: bool) -> Reading:
+        return await _asked(self._client.chat.completions, model, prompt, stream)
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
 class Reader:
     def __init__(self, root: str) -> None:
         azure = AsyncAzureOpenAI(api_key=KEY, azure_endpoint=root, api_version="2024-12-01-preview", max_retries=0)
@@ -37,9 +48,13 @@ class Reader:
 
     async def read(self, dialect: str, model: str, prompt: str, stream: bool) -> Reading:
         chat: Any = self._azure if dialect == "azure_openai_chat" else self._chat
-        asked = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-        if stream:
-            return await openai_shape.gathered(
-                await chat.create(**asked, stream=True, stream_options={"include_usage": True})
-            )
-        return openai_shape.whole(await chat.create(**asked))
+        return await _asked(chat, model, prompt, stream)
+
+
+async def _asked(chat: Any, model: str, prompt: str, stream: bool) -> Reading:
+    asked = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+    if stream:
+        return await openai_shape.gathered(
+            await chat.create(**asked, stream=True, stream_options={"include_usage": True})
+        )
+    return openai_shape.whole(await chat.create(**asked))

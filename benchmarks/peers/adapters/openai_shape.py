@@ -13,17 +13,24 @@ from . import Reading, usage
 def whole(completion: Any) -> Reading:
     message = completion.choices[0].message
     calls = [[call.function.name, parsed(call.function.arguments)] for call in message.tool_calls or []]
-    return {"text": message.content or "", "calls": calls, "usage": counts(getattr(completion, "usage", None))}
+    return {
+        "text": message.content or "",
+        "calls": calls,
+        "usage": counts(getattr(completion, "usage", None)),
+        "finish": completion.choices[0].finish_reason,
+    }
 
 
 async def gathered(chunks: AsyncIterator[Any]) -> Reading:
     texts: list[str] = []
     calls: dict[Any, list[str]] = {}
     seen: Any = None
+    finish: Any = None
     async for chunk in chunks:
         seen = getattr(chunk, "usage", None) or seen
         if not chunk.choices:
             continue
+        finish = chunk.choices[0].finish_reason or finish
         delta = chunk.choices[0].delta
         if delta.content:
             texts.append(delta.content)
@@ -37,6 +44,7 @@ async def gathered(chunks: AsyncIterator[Any]) -> Reading:
         "text": "".join(texts),
         "calls": [[name, parsed(arguments)] for name, arguments in calls.values()],
         "usage": counts(seen),
+        "finish": finish,
     }
 
 

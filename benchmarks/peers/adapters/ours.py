@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from multi_llm_wrapper import LLMWrapper, OpenAIConfig, WrapperConfig
+from multi_llm_wrapper import LLMWrapper, OpenAIConfig, Timeouts, WrapperConfig
 
 from . import KEY, PROMPT, Reading, usage
 
@@ -40,6 +40,23 @@ class Client:
         return count, first
 
 
+class Caller:
+    def __init__(self, base_url: str, seconds: float) -> None:
+        self._llm = LLMWrapper(
+            WrapperConfig(
+                openai=OpenAIConfig(api_key=KEY, base_url=f"{base_url}/v1"),
+                enable_caching=False,
+                timeouts=Timeouts(connect=seconds, first_token=seconds, idle=seconds, attempt=seconds),
+            )
+        )
+
+    async def ask(self, model: str, prompt: str, stream: bool) -> Reading:
+        return await _asked(self._llm, f"openai/{model}", prompt, stream)
+
+    async def aclose(self) -> None:
+        await self._llm.aclose()
+
+
 class Reader:
     def __init__(self, root: str) -> None:
         self._root = root
@@ -47,17 +64,7 @@ class Reader:
 
     async def read(self, dialect: str, model: str, prompt: str, stream: bool) -> Reading:
         provider, llm = self._clients.get(dialect) or self._open(dialect)
-        if stream:
-            async with llm.stream(prompt, model=f"{provider}/{model}") as chunks:
-                async for _ in chunks:
-                    pass
-            response = chunks.response
-        else:
-            response = await llm.query(prompt, model=f"{provider}/{model}")
-        if not response.ok:
-            return {"error": response["error_type"]}
-        calls = [[call["name"], call["arguments"]] for call in response["tool_calls"]]
-        return {"text": response["content"], "calls": calls, "usage": _usage(response.usage)}
+        return await _asked(llm, f"{provider}/{model}", prompt, stream)
 
     def _open(self, dialect: str) -> tuple[str, LLMWrapper]:
         from multi_llm_wrapper.config import PROVIDER_CONFIGS
@@ -68,6 +75,24 @@ class Reader:
         llm = LLMWrapper(WrapperConfig(enable_caching=False, max_retries=0, **fields))
         self._clients[dialect] = provider, llm
         return provider, llm
+
+
+async def _asked(llm: LLMWrapper, model: str, prompt: str, stream: bool) -> Reading:
+    if stream:
+        async with llm.stream(prompt, model=model) as chunks:
+            async for _ in chunks:
+                pass
+        response = chunks.response
+    else:
+        response = await llm.query(prompt, model=model)
+    if not response.ok:
+        return {"error": response["error_type"], "says": response["error"]}
+    return {
+        "text": response["content"],
+        "calls": [[call["name"], call["arguments"]] for call in response["tool_calls"]],
+        "usage": _usage(response.usage),
+        "finish": response["metadata"]["finish_reason"],
+    }
 
 
 def _usage(given: dict[str, int | None] | None) -> dict[str, Any] | None:

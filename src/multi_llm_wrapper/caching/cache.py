@@ -55,17 +55,12 @@ class Cacheable(Protocol):
     provider: str | None
     model: str | None
     options: Options
-    started: float
-    """Loop time."""
     answered: Answer | None
     """What a successful call got from the wire."""
 
     @property
     def answered_by_primary(self) -> bool:
         """False once a fallback has answered; that is no answer of the model that was asked."""
-
-    @property
-    def dropped(self) -> list[str]: ...
 
     @property
     def budget(self) -> Budget: ...
@@ -77,6 +72,9 @@ class Cacheable(Protocol):
 
     def recalled(self, entry: Entry, age: float) -> Response:
         """An answer that was got for another call, as the response of this one."""
+
+    def echoed(self, answer: Response) -> Response:
+        """The failure of a request that was made for another call, a copy, as the response of this one."""
 
 
 class Cache:
@@ -310,7 +308,7 @@ class Cache:
     def _concluded(self, call: Cacheable, outcome: Outcome, *, own: bool) -> Response:
         """The response of a call that comes to this outcome; `own`: it was asked, or looked up, for this call."""
         if isinstance(outcome, Response):
-            return outcome if own else self._echo(call, outcome)
+            return outcome if own else call.echoed(outcome)
         found = entry.decode(outcome) if isinstance(outcome, bytes) else outcome
         if own:
             self._tally.hits += 1
@@ -323,18 +321,6 @@ class Cache:
         if not isinstance(outcome, Response) or outcome["error_type"] != "timeout":
             return False
         return flight.deadline <= flight.loop.time() < call.budget.deadline
-
-    def _echo(self, call: Cacheable, response: Response) -> Response:
-        """The failure of a request that was made for another call."""
-        response["timestamp"] = self._clock.time()
-        response["metadata"].update(
-            response_time=asyncio.get_running_loop().time() - call.started,
-            attempts=0,
-            attempts_detail=[],
-            dropped_params=call.dropped,
-            rate_limit=None,
-        )
-        return response
 
 
 def _is_whole(found: Entry) -> bool:

@@ -14,7 +14,7 @@ import click
 from ..version import __version__
 from .exits import INTERRUPTED, READER_LEFT, Problem
 
-COMMANDS = ("demo", "ask", "chat", "models", "sim", "faults", "completion")
+COMMANDS = ("demo", "ask", "chat", "models", "usage", "sim", "faults", "completion")
 """Each is a module of this package whose `command` is loaded when it is asked for."""
 
 

@@ -96,6 +96,10 @@ class Encoder(Protocol):
         """An error inside HTTP 200, after which the stream ends."""
 
 
+def never_plain(body: bytes) -> None:
+    """For a dialect without a short way."""
+
+
 class Dialect(Protocol):
     """The functions of a dialect module; the module itself satisfies this protocol."""
 
@@ -105,6 +109,10 @@ class Dialect(Protocol):
         """Raises `UnsupportedFeatureError` for what the protocol has no words for."""
 
     def decoder(self) -> Decoder: ...
+
+    def plain(self, body: bytes) -> Reply | None:
+        """The reply of a whole body of the most usual shape, the same that the decoder's events make, for less; None
+        for any other."""
 
     def read_usage(self, raw: dict[str, Any]) -> Usage:
         """The provider's usage object in inclusive counts; None where it said nothing."""

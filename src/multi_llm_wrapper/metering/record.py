@@ -29,12 +29,15 @@ class Share(Struct):
     attempts: int = 1
     hedges: int = 0
     """Attempts made beside another one that was late."""
+    retries: int = 0
+    """Attempts made because another one there had failed."""
     first_token: float | None = None
     """Seconds from the start of the call to the first content, when this provider answered a stream."""
 
 
 class Record(Struct):
-    """One logical call. `usage` and `cost` are of all attempts together, as a provider bills them."""
+    """One logical call. `usage` and `cost` are of all attempts together, as a provider bills them. The order of the
+    fields counts: `account` gives them by position."""
 
     timestamp: float
     """Unix seconds at its end."""

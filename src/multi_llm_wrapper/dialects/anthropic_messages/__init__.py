@@ -13,6 +13,7 @@ https://docs.anthropic.com/en/api/messages and .../build-with-claude/streaming
 from __future__ import annotations
 
 from ...types import Usage
+from ..base import never_plain
 from .answer import encode_reply
 from .errors import encode_error
 from .reply import Decoder
@@ -23,6 +24,7 @@ from .words import NAME, read_usage
 
 name = NAME
 decoder = Decoder
+plain = never_plain
 
 
 def encoder(
@@ -43,5 +45,6 @@ __all__ = [
     "encode_request",
     "encoder",
     "name",
+    "plain",
     "read_usage",
 ]

@@ -12,6 +12,7 @@ https://ai.google.dev/api/generate-content
 
 from __future__ import annotations
 
+from ..base import never_plain
 from .answer import encode_reply
 from .errors import encode_error
 from .parts import NAME
@@ -22,6 +23,7 @@ from .stream import Encoder
 
 name = NAME
 decoder = Decoder
+plain = never_plain
 
 
 def encoder(*, response_id: str, model: str, created: int, include_usage: bool = True) -> Encoder:
@@ -39,6 +41,7 @@ __all__ = [
     "encode_request",
     "encoder",
     "name",
+    "plain",
     "read_usage",
     "wants_thoughts",
 ]

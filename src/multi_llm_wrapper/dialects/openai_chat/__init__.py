@@ -5,6 +5,7 @@
     server    body -> canonical request                 (server), with `rejection`
     write     canonical reply or error -> body          (server)
     stream    events -> chunks                          (server)
+    plain     the usual body -> reply, the short way     (client)
     usage, finish: token counts and finish reasons, both directions
 
 The package itself is the dialect (`dialects.base.Dialect`).
@@ -12,6 +13,7 @@ The package itself is the dialect (`dialects.base.Dialect`).
 
 from __future__ import annotations
 
+from .plain import plain
 from .reply import Decoder
 from .request import DIALECT, encode_request
 from .server import decode_request, wants_usage
@@ -34,6 +36,7 @@ __all__ = [
     "encode_request",
     "encoder",
     "name",
+    "plain",
     "read_usage",
     "wants_usage",
 ]

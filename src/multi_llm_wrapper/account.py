@@ -1,0 +1,198 @@
+"""What one call did and spent, attempt by attempt: for its response, for the totals and for the ledger.
+
+Every attempt is billed by its provider, the failed and the abandoned ones too, as far as they reported usage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Context, Decimal
+from typing import Any
+
+from msgspec import Struct, structs
+
+from .errors import LLMError
+from .metering.prices import Prices
+from .metering.record import NO_TAGS, Record, Share
+from .response import Facts, usage_dict
+from .types import Reply, Usage
+
+
+class Attempt(Struct):
+    """One request, once it has ended."""
+
+    provider: str
+    model: str
+    seconds: float
+    error: LLMError | None = None
+    given_up: bool = False
+    """By the caller, or as a hedge that lost: `error` is no failure of the provider's then."""
+    hedge: bool = False
+    """It was made beside another one that was late."""
+    usage: Usage | None = None
+    wait: float | None = None
+    """Seconds that were waited after it."""
+
+    def detail(self) -> dict[str, Any]:
+        """As `metadata["attempts_detail"]` has it; the usage of the answer itself is in `metadata["usage"]`."""
+        error = self.error
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "error_type": error.error_type if error is not None else None,
+            "status_code": error.status_code if error is not None else 200,
+            "duration": self.seconds,
+            "wait": self.wait,
+            "hedge": self.hedge,
+            "usage": usage_dict(self.usage) if error is not None and self.usage is not None else None,
+        }
+
+    @property
+    def failure(self) -> str | None:
+        return self.error.error_type if self.error is not None and not self.given_up else None
+
+
+_NOTHING = Reply()
+
+
+class Account:
+    """The books of one call. `attempts` are those that have ended, in that order."""
+
+    __slots__ = ("_asked", "_prices", "_streamed", "attempts", "tags")
+
+    def __init__(self, prices: Prices, asked: object, streamed: bool) -> None:
+        self.attempts: list[Attempt] = []
+        self.tags: Mapping[str, str] = NO_TAGS
+        self._prices = prices
+        self._asked = asked if isinstance(asked, str) else None
+        self._streamed = streamed
+
+    def details(self) -> list[dict[str, Any]]:
+        return [one.detail() for one in self.attempts]
+
+    def close(
+        self, facts: Facts, status: str, reply: Reply | None, error: LLMError | None, *, cached: bool = False
+    ) -> Record:
+        """The call as it has ended; what it cost is put into `facts`. An answer from the cache costs nothing."""
+        attempts = self.attempts
+        parts: list[Share] = []
+        usage = cost = None
+        if attempts and not cached:
+            if status == "success" and reply is not None:
+                attempts[-1].usage = reply.usage
+            if len(attempts) == 1:
+                parts = [self._one(attempts[0], facts, reply)]
+                usage, cost = parts[0].usage, parts[0].cost
+            else:
+                parts = self._several(facts, reply)
+                usage = used(part.usage for part in parts)
+                cost = total(part.cost for part in parts if part.usage is not None)
+        facts.cost = 0.0 if cached else None if cost is None else float(cost)
+        if reply is None:
+            reply = _NOTHING
+        return Record(  # by position: by name it takes a microsecond
+            facts.timestamp,
+            status,
+            self._asked,
+            facts.provider,
+            facts.model,
+            facts.response_time,
+            parts,
+            self.tags,
+            self._streamed,
+            cached,
+            facts.time_to_first_token,
+            usage,
+            cost,
+            None if error is None else error.error_type,
+            None if error is None else error.code,
+            None if error is None else error.status_code,
+            reply.finish_reason,
+            facts.request_id,
+            reply.response_id,
+            facts.attempts,
+        )
+
+    def _one(self, one: Attempt, facts: Facts, reply: Reply | None) -> Share:
+        cost = self._cost(one, facts.timestamp, reply)
+        share = Share(one.provider, one.model, facts.response_time, one.usage, cost, one.failure)
+        share.first_token = facts.time_to_first_token
+        return share
+
+    def _several(self, facts: Facts, reply: Reply | None) -> list[Share]:
+        """What each provider had to do with it. `reply` is that of the last attempt."""
+        last = self.attempts[-1]
+        by_provider: dict[str, list[tuple[Attempt, Decimal | None]]] = {}
+        for one in self.attempts:
+            cost = self._cost(one, facts.timestamp, reply if one is last else None)
+            by_provider.setdefault(one.provider, []).append((one, cost))
+        found = [_share(there) for there in by_provider.values()]
+        if len(found) == 1:
+            found[0].seconds = facts.response_time
+        for share in found:
+            if share.provider == last.provider:
+                share.first_token = facts.time_to_first_token
+        return found
+
+    def _cost(self, one: Attempt, at: float, reply: Reply | None) -> Decimal | None:
+        """Of the answer more is known than its counts: which model it was, which tier, and what the provider says."""
+        if one.usage is None:
+            return None
+        if reply is None:
+            return self._prices.cost(one.provider, one.model, one.usage, at)
+        tier = reply.extras.get("service_tier")
+        return self._prices.cost(
+            one.provider,
+            one.model,
+            one.usage,
+            at,
+            raw_usage=reply.raw_usage,
+            tier=tier if isinstance(tier, str) else None,
+            response_model=reply.response_model,
+        )
+
+
+def _share(there: list[tuple[Attempt, Decimal | None]]) -> Share:
+    """All attempts at one provider."""
+    attempts = [one for one, _ in there]
+    last = attempts[-1]
+    return Share(
+        provider=last.provider,
+        model=last.model,
+        seconds=sum(one.seconds for one in attempts),
+        usage=used(one.usage for one in attempts),
+        cost=total(cost for one, cost in there if one.usage is not None),
+        error_type=last.failure,
+        attempts=len(attempts),
+        hedges=sum(one.hedge for one in attempts),
+        retries=sum(not one.hedge for one in attempts[1:]),
+    )
+
+
+def used(parts: Iterable[Usage | None]) -> Usage | None:
+    """The sum of each count over those that reported it; None when none reported anything."""
+    known = [part for part in parts if part is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    return Usage(*(_sum(counts) for counts in zip(*(structs.astuple(part) for part in known), strict=True)))
+
+
+def _sum(counts: tuple[int | None, ...]) -> int | None:
+    reported = [count for count in counts if count is not None]
+    return sum(reported) if reported else None
+
+
+def total(costs: Iterable[Decimal | None]) -> Decimal | None:
+    """The exact sum; None when there is nothing to add up, or when one of them is unknown."""
+    known = list(costs)
+    if len(known) < 2:
+        return known[0] if known else None
+    exact, found = Context(prec=60), Decimal(0)
+    for cost in known:
+        if cost is None:
+            return None
+        found = exact.add(found, cost)
+    return found
+
+
+__all__ = ["Account", "Attempt", "total", "used"]

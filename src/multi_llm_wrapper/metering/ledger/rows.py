@@ -1,0 +1,108 @@
+"""A record as a row. What was asked and answered is in neither."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ...types import Usage
+from ..record import Record, Share
+
+COLUMNS = (
+    "time",
+    "status",
+    "asked",
+    "provider",
+    "model",
+    "streamed",
+    "cached",
+    "response_time",
+    "time_to_first_token",
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+    "error_type",
+    "code",
+    "status_code",
+    "finish_reason",
+    "request_id",
+    "response_id",
+    "attempts",
+    "retries",
+    "hedges",
+    "tags",
+    "shares",
+)
+"""In the order of `row`."""
+
+_NOTHING = Usage()
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+def row(record: Record) -> tuple[Any, ...]:
+    usage = record.usage or _NOTHING
+    shares = record.shares
+    return (
+        record.timestamp,
+        record.status,
+        record.asked,
+        record.provider,
+        record.model,
+        record.streamed,
+        record.cached,
+        record.response_time,
+        record.time_to_first_token,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.total_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        None if record.cost is None else f"{record.cost:f}",
+        record.error_type,
+        record.code,
+        record.status_code,
+        record.finish_reason,
+        record.request_id,
+        record.response_id,
+        record.attempts,
+        sum(share.retries for share in shares),
+        sum(share.hedges for share in shares),
+        _json(dict(record.tags)) if record.tags else None,
+        _json([_share(share) for share in shares]) if len(shares) > 1 else None,
+    )
+
+
+def _share(share: Share) -> dict[str, Any]:
+    """In the words of the columns; what is not known is left out."""
+    usage = share.usage or _NOTHING
+    facts = {
+        "provider": share.provider,
+        "model": share.model,
+        "seconds": share.seconds,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "cost_usd": None if share.cost is None else f"{share.cost:f}",
+        "error_type": share.error_type,
+        "attempts": share.attempts,
+        "retries": share.retries,
+        "hedges": share.hedges,
+        "first_token": share.first_token,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _json(value: Any) -> str:
+    return _encode(value).decode()
+
+
+__all__ = ["COLUMNS", "row"]
