@@ -26,10 +26,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from multi_llm_wrapper.account import Account, Attempt
 from multi_llm_wrapper.metering.histogram import Histogram
 from multi_llm_wrapper.metering.meter import Meter
+from multi_llm_wrapper.metering.prices import Prices
 from multi_llm_wrapper.metering.record import NO_TAGS, Record, Share
-from multi_llm_wrapper.types import Usage
+from multi_llm_wrapper.response import Facts
+from multi_llm_wrapper.types import Reply, Usage
 
 from .run import facts
 
@@ -77,6 +80,31 @@ def kinds() -> dict[str, tuple[Record, float]]:
     }
 
 
+def booking() -> Work:
+    """All that is done for the books when a usual call has ended: its cost, its record, the totals."""
+    prices, meter = Prices(threaded=False), Meter()
+    prices.start()
+    account, reply = Account(prices, "gpt-4o-mini", streamed=False), Reply(content="Paris.", finish_reason="stop")
+    reply.usage, reply.response_model, reply.extras = USAGE, "gpt-4o-mini-2024-07-18", {"service_tier": "default"}
+    reply.raw_usage = {
+        "prompt_tokens": 900,
+        "completion_tokens": 210,
+        "total_tokens": 1110,
+        "prompt_tokens_details": {"cached_tokens": 512, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 64, "audio_tokens": 0},
+    }
+    account.attempts.append(Attempt("openai", "gpt-4o-mini", 1.0))
+    facts = Facts("openai", "gpt-4o-mini", 1_790_000_000.0, 1.0, attempts=1)
+
+    def work() -> None:
+        meter.record(account.close(facts, "success", reply, None))
+
+    work()
+    if facts.cost is None:
+        raise RuntimeError("genai-prices is not there; make its environment with `make`")
+    return work
+
+
 def cost(work: Work, calls: int) -> float:
     """Microseconds of CPU for one."""
     started = time.process_time()
@@ -90,6 +118,7 @@ def costs(rounds: int, calls: int) -> list[Row]:
     works: dict[str, tuple[Work, float | None]] = {
         f"record: {name}": (partial(meter.record, record), limit) for name, (record, limit) in kinds().items()
     }
+    works["booking a call: cost, record, totals"] = (booking(), 5.0)
     works["one time into a histogram"] = (partial(histogram.record, 0.812), 0.4)
     works["response_times() of one model"] = (partial(meter.response_times, "openai"), None)
     works["get_usage_stats() of two models"] = (meter.stats, None)

@@ -3,9 +3,12 @@
 import asyncio
 import json
 import logging
+import sqlite3
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from multi_llm_wrapper import (
     Timeouts,
     WrapperConfig,
 )
+from multi_llm_wrapper.metering.prices import Prices
 from multi_llm_wrapper.testing import CompletionDouble
 from tests.servers import (
     CLOSE,
@@ -128,7 +132,7 @@ def describe_error(error: BaseException) -> list[str]:
 
 async def everything(llm: LLMWrapper, model: str, said: list[str]) -> None:
     """Asks in every way there is, and keeps all that comes of it."""
-    options: dict[str, Any] = {"max_retries": 1, "timeouts": Timeouts(total=0.1)}
+    options: dict[str, Any] = {"max_retries": 1, "timeouts": Timeouts(total=0.1), "tags": {"team": "search"}}
     for prompt in ("Hello", ""):
         response = await llm.query(prompt, model, **options)
         said += [*describe(response), json.dumps(response), *describe(response.to_message())]
@@ -145,7 +149,8 @@ async def everything(llm: LLMWrapper, model: str, said: list[str]) -> None:
         except LLMError as error:
             said += describe_error(error)
     said += [*describe(llm), *describe(llm.config), *describe(llm.get_usage_stats()), repr(llm.router)]
-    said += describe(llm._cache)
+    said += [*describe(llm.get_usage_stats(by="model")), *describe(llm.get_usage_stats(by="tag"))]
+    said += [text for held in (llm._cache, llm.meter, llm.prices, llm._ledger) for text in describe(held)]
     for config in llm.config.configured().values():
         said += describe_config(config)
 
@@ -167,14 +172,26 @@ def assert_sent(server: RawServer) -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("scene", SCENES)
-async def test_the_key_is_not_heard_of(provider: str, scene: str, heard: list[str], no_backoff: None) -> None:
+async def test_the_key_is_not_heard_of(
+    provider: str, scene: str, heard: list[str], no_backoff: None, tmp_path: Path
+) -> None:
+    """Nor is it in the ledger."""
     model, configured = PROVIDERS[provider]
     async with serve(SCENES[scene]) as server:
         settings = configured(server.url, {"api_key": CANARY, "headers": {"x-secret": SECRET}})
+        settings.ledger = f"sqlite:///{tmp_path}/usage.db"
         async with LLMWrapper(settings) as llm:
             await everything(llm, model, heard)
         assert server.requests
         assert_sent(server)
+    assert 8 == kept_in(tmp_path, heard)
+
+
+def kept_in(folder: Path, said: list[str]) -> int:
+    """Takes down every byte of the ledger; how many rows it has."""
+    said += [file.read_bytes().decode("latin-1") for file in folder.iterdir()]
+    with closing(sqlite3.connect(folder / "usage.db")) as connection:
+        return int(connection.execute("SELECT count(*) FROM calls").fetchone()[0])
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -244,6 +261,27 @@ async def test_nor_when_we_make_a_mistake(
             await everything(llm, "gpt-4o", heard)
         assert_sent(server)
     assert "a mistake" in caplog.text
+
+
+@pytest.mark.parametrize("broken", ["_load", "_catalogue"])
+async def test_nor_when_a_cost_cannot_be_told(
+    broken: str, heard: list[str], caplog: pytest.LogCaptureFixture, mock_completion: CompletionDouble
+) -> None:
+    """The log says whose cost it is that is not known."""
+
+    class Broken:
+        def __call__(self) -> Any:
+            raise RuntimeError("no list")
+
+        def tariff(self, *_: Any) -> Any:
+            raise RuntimeError("no tariff")
+
+    async with LLMWrapper(OpenAIConfig(api_key=CANARY)) as llm:
+        llm.prices = Prices()
+        setattr(llm.prices, broken, Broken())
+        llm.prices.loaded = broken == "_catalogue"
+        await everything(llm, "gpt-4o", heard)
+    assert {"_load": "no list", "_catalogue": "cost of openai/gpt-4o"}[broken] in caplog.text
 
 
 async def test_nor_in_the_objects_that_carry_it(heard: list[str]) -> None:

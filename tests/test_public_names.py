@@ -63,6 +63,12 @@ def loaded(found: dict[str, Any], names: list[str]) -> list[str]:
     return [name for name in names if any(f"{module}.".startswith(f"{name}.") for module in found["modules"])]
 
 
+def test_what_is_logged_is_not_shown_unless_the_program_wants_it() -> None:
+    """Neither by us nor by Python's handler of last resort."""
+    code = "import multi_llm_wrapper; logging.getLogger('multi_llm_wrapper.anything').error('a trouble')"
+    assert [] == after(code)["handlers"]
+
+
 # --- names ------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ The names below are loaded when they are first used (PEP 562), so that importing
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from .version import __version__
@@ -37,6 +38,8 @@ else:  # a type checker would take this as "any name will do"
         globals()[name] = value
         return value
 
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # what is logged is shown where the program wants it
 
 _HOMES = {
     "AnthropicConfig": "config",

@@ -115,9 +115,8 @@ class Account:
 
     def _one(self, one: Attempt, facts: Facts, reply: Reply | None) -> Share:
         cost = self._cost(one, facts.timestamp, reply)
-        share = Share(one.provider, one.model, facts.response_time, one.usage, cost, one.failure)
-        share.first_token = facts.time_to_first_token
-        return share
+        took, first_token = facts.response_time, facts.time_to_first_token
+        return Share(one.provider, one.model, took, one.usage, cost, one.failure, 1, int(one.hedge), 0, first_token)
 
     def _several(self, facts: Facts, reply: Reply | None) -> list[Share]:
         """What each provider had to do with it. `reply` is that of the last attempt."""
@@ -156,6 +155,7 @@ def _share(there: list[tuple[Attempt, Decimal | None]]) -> Share:
     """All attempts at one provider."""
     attempts = [one for one, _ in there]
     last = attempts[-1]
+    failed = next((number for number, one in enumerate(attempts) if one.failure is not None), len(attempts))
     return Share(
         provider=last.provider,
         model=last.model,
@@ -165,7 +165,7 @@ def _share(there: list[tuple[Attempt, Decimal | None]]) -> Share:
         error_type=last.failure,
         attempts=len(attempts),
         hedges=sum(one.hedge for one in attempts),
-        retries=sum(not one.hedge for one in attempts[1:]),
+        retries=sum(not one.hedge for one in attempts[failed + 1 :]),  # who lost a race did not fail
     )
 
 

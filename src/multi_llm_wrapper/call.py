@@ -26,7 +26,7 @@ from .policies.budget import Budget
 from .response import Facts, Response
 from .routing import Target
 from .transport.base import HTTPRequest
-from .types import ChatRequest, RateLimit, Reply, Usage
+from .types import ChatRequest, RateLimit, Reply
 
 if TYPE_CHECKING:
     from .foreign import Completion
@@ -207,9 +207,8 @@ class Call:
         self._under_way.append(leg)
         leg.target.health.begin(leg.began)
 
-    def ended(self, leg: Leg, error: LLMError | None, *, took: float | None = None, usage: Usage | None = None) -> None:
-        """An attempt has ended. `took`: seconds to its answer, where that is not the time until now; `usage`: what one
-        without an answer had reported."""
+    def ended(self, leg: Leg, error: LLMError | None, *, took: float | None = None) -> None:
+        """An attempt has ended. `took`: seconds to its answer, where that is not the time until now."""
         now = self.now()
         if leg.under_way:
             leg.under_way = False
@@ -221,6 +220,7 @@ class Call:
             else:
                 leg.target.health.end(error, now - leg.began if took is None else took, now, leg.began)
             target, given_up = leg.target, error is GIVEN_UP
+            usage = leg.fold.reply().usage if error is not None and leg.fold is not None else None
             self.account.attempts.append(
                 Attempt(target.provider, target.model, now - leg.began, error, given_up, leg.hedge, usage)
             )
@@ -237,15 +237,13 @@ class Call:
         deadline, untried = self.budget.deadline, self.budget.untried
         return self.now() + (deadline - self.now()) / (1 + untried) if untried else deadline
 
-    def after_failure(
-        self, error: LLMError, *, may_retry: bool = True, restart: bool = False, usage: Usage | None = None
-    ) -> float | None:
+    def after_failure(self, error: LLMError, *, may_retry: bool = True, restart: bool = False) -> float | None:
         """Seconds to wait before the next attempt, on the route that `leg` is then; None when there is none. With
-        `restart` another route is preferred to the one that broke off; `usage` is what the attempt had reported."""
+        `restart` another route is preferred to the one that broke off."""
         leg, now = self.leg, self.now()
         self._failed_with(leg, error)
         asked = leg.under_way
-        self.ended(leg, error, usage=usage)
+        self.ended(leg, error)
         if not may_retry:
             return None
         following = self.legs.after(leg, error, self.request, now, spare=self.budget.spare)
@@ -431,6 +429,10 @@ class Call:
         facts.attempts = self.budget.attempts  # of which the last may be under way still
         return response.failure(error, facts, partial)
 
+    def gone(self) -> None:
+        """The caller gave up while it waited for the answer to another call: nothing was sent for this one."""
+        self._books(self._facts(None, None, None, None), "abandoned", None)
+
     def echoed(self, answer: Response) -> Response:
         """The failure of a request that was made for another call: nothing was sent for this one."""
         facts = self._facts(None, None, None, None)
@@ -450,9 +452,8 @@ class Call:
     def cancelled(self, partial: Reply | None = None, first_token: float | None = None) -> Facts:
         """The caller gave up: counted with what was reported, and no error of the provider's."""
         self._over = True
-        usage = partial.usage if partial is not None else None
         for leg in list(self._under_way):
-            self.ended(leg, GIVEN_UP, usage=usage if leg is self.leg else None)
+            self.ended(leg, GIVEN_UP)
         facts = self._facts(None, None, first_token, None)
         self._books(facts, "abandoned", partial)
         return facts

@@ -364,7 +364,7 @@ class WrapperConfig(_Checked):
     """The tag whose value decides it instead, always the same way, so that a provider's prompt cache is warm."""
     prices: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Your own prices, which go before all others: "model" or "provider/model" -> `input`, `output`, `cache_read`,
-    `cache_write`, `reasoning` in US dollars per million tokens, `request` per request. Read when the
+    `cache_write`, `cache_write_1h`, `reasoning` in US dollars per million tokens, `request` per request. Read when the
     wrapper is built, like `ledger`."""
 
     _checks: ClassVar[Mapping[str, checks.Check]] = {

@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 
 from .encoding import encode
 from .errors import CircuitOpenError, LLMError
+from .fold import Fold
 from .options import Options
 from .policies.balance import STRATEGIES, sticky
 from .policies.health import Health
@@ -38,6 +39,8 @@ class Leg(Struct):
     under_way: bool = False
     hedge: bool = False
     """It is asked beside another one that is late."""
+    fold: Fold | None = None
+    """What its stream adds up to so far."""
 
 
 class Legs:
@@ -96,7 +99,7 @@ class Legs:
         try:
             return self.leg(leg.position, request, now, whatever=True, rather_not=leg.target)
         except LLMError:  # the configuration has changed since: what was asked can be asked again
-            return structs.replace(leg, under_way=False, hedge=False)
+            return structs.replace(leg, under_way=False, hedge=False, fold=None)
 
     def up(self, leg: Leg, now: float, wait: float) -> bool:
         """Whether a deployment of the route can be asked after `wait` seconds."""

@@ -44,8 +44,11 @@ async def start(call: Call, *, hedged: bool) -> Begun:
     late = call.hedge_after if hedged else None
     if late is not None:
         return await _Race(call).run(late)
-    await call.begin(call.leg)
-    return await _open(call, call.leg), None
+    leg = call.leg
+    await call.begin(leg)
+    source = await _open(call, leg)
+    leg.fold = source.fold
+    return source, None
 
 
 async def _open(call: Call, leg: Leg) -> Source:
@@ -157,24 +160,22 @@ class _Race:
             if losers:
                 await asyncio.wait(losers, timeout=CLOSING)
         finally:
-            for task, leg in losers.items():
-                usage = _discard(task) if task.done() else None
-                self._call.ended(leg, GIVEN_UP, usage=usage)
+            for leg in losers.values():
+                self._call.ended(leg, GIVEN_UP)
 
 
-def _discard(task: asyncio.Task[Begun]) -> Usage | None:
-    """Closes what was opened, and gives what it had reported."""
-    if task.cancelled() or task.exception() is not None:
-        return None
-    source, _ = task.result()
-    source.abort()
-    return source.fold.reply().usage
+def _discard(task: asyncio.Task[Begun]) -> None:
+    """Closes what was opened."""
+    if not task.cancelled() and task.exception() is None:
+        source, _ = task.result()
+        source.abort()
 
 
 async def _first(call: Call, leg: Leg) -> Begun:
     """A source that has begun to deliver (or has ended), with its events so far."""
     await call.begin(leg)
     source = await _open(call, leg)
+    leg.fold = source.fold
     seen: list[Event] = []
     try:
         while (events := await source.next()) is not None:

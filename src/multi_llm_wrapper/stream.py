@@ -217,8 +217,7 @@ class ResponseStream:
             self._fail(call, error)
             return
         restart = self._delivered and call.restarts and not self._called_tool
-        usage = self._source.fold.reply().usage if self._source is not None else None
-        wait = call.after_failure(error, may_retry=restart or not self._delivered, restart=restart, usage=usage)
+        wait = call.after_failure(error, may_retry=restart or not self._delivered, restart=restart)
         if wait is None:
             self._fail(call, error)
             return

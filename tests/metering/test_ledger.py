@@ -310,10 +310,10 @@ def test_a_thread_that_cannot_be_started_is_tried_again(monkeypatch: pytest.Monk
 
 def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
     head = (
-        "import asyncio, os, sys, time; from multi_llm_wrapper.metering.ledger import open_ledger;"
+        "import asyncio, logging, os, sys, time; from multi_llm_wrapper.metering.ledger import open_ledger;"
         "from multi_llm_wrapper.metering.ledger.sink import Bounds;"
         "from multi_llm_wrapper.metering.ledger.writer import Writer\n"
-        "from tests.metering.ledger_support import record\n"
+        "from tests.metering.ledger_support import record\nlogging.basicConfig()\n"
     )
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", head + code, *args], capture_output=True, text=True, check=False

@@ -328,11 +328,12 @@ def test_a_killed_process_loses_what_it_had_not_written_yet(tmp_path: Path) -> N
 
 
 FULL_DISK = """
-import asyncio, resource, signal, sys, time
+import asyncio, logging, resource, signal, sys, time
 from multi_llm_wrapper.metering.ledger.sqlite import SQLiteSink
 from multi_llm_wrapper.metering.ledger.sink import Bounds
 from multi_llm_wrapper.metering.ledger.writer import Writer
 from tests.metering.ledger_support import record
+logging.basicConfig()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 ledger = Writer("test", lambda: SQLiteSink(sys.argv[1]), Bounds(gather=0.0, retry=0.001, slowest=0.01, batch=100))
 ledger.add(record(0))

@@ -296,8 +296,9 @@ def test_an_executor_that_is_shut_down_leaves_costs_unknown() -> None:
 
 def test_without_the_extra_costs_are_unknown(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is said: the extra is a choice. The user's table and the provider's own word still count."""
-    for name in ("genai_prices", "genai_prices.data"):
-        monkeypatch.setitem(sys.modules, name, None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "genai_prices"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
     made = Prices({"mine": {"input": 1, "output": 1}})
     asyncio.run(made.ready())
     known = made.cost("x", "mine", USAGE, NOON), made.cost("xai", "m", None, NOON, raw_usage={"cost_in_usd_ticks": 1})

@@ -73,6 +73,9 @@ class Cacheable(Protocol):
     def recalled(self, entry: Entry, age: float) -> Response:
         """An answer that was got for another call, as the response of this one."""
 
+    def gone(self) -> None:
+        """The caller gave up while the request of another call was under way."""
+
     def echoed(self, answer: Response) -> Response:
         """The failure of a request that was made for another call, a copy, as the response of this one."""
 
@@ -134,7 +137,12 @@ class Cache:
             if leads or flight is None:
                 flight = self._flights[ident] = Flight(call.budget.deadline)
                 self._start(flight, self._ask(call, key, wanted, flight), self._flights, ident)
-            outcome = await flight.wait()
+            try:
+                outcome = await flight.wait()
+            except asyncio.CancelledError:
+                if not leads:
+                    call.gone()
+                raise
             if leads or not self._cut_short(outcome, flight, call):
                 return self._concluded(call, outcome, own=leads)
 

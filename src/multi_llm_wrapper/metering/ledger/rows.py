@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ...response import usage_dict
 from ...types import Usage
 from ..record import Record, Share
 
@@ -80,17 +81,11 @@ def row(record: Record) -> tuple[Any, ...]:
 
 def _share(share: Share) -> dict[str, Any]:
     """In the words of the columns; what is not known is left out."""
-    usage = share.usage or _NOTHING
     facts = {
         "provider": share.provider,
         "model": share.model,
         "seconds": share.seconds,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
+        **usage_dict(share.usage or _NOTHING),
         "cost_usd": None if share.cost is None else f"{share.cost:f}",
         "error_type": share.error_type,
         "attempts": share.attempts,
