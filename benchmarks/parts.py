@@ -37,7 +37,7 @@ ROOMS: tuple[tuple[str, str], ...] = (
     (f"{_OURS}dialects/openai_chat/request.py", "encode: request to bytes"),
     (f"{_OURS}dialects/openai_chat/write.py", "encode: request to bytes"),
     (f"{_OURS}dialects/waits.py", "headers: request id, rate limits"),
-    (f"{_OURS}dialects/", "decode: bytes to events"),
+    (f"{_OURS}dialects/", "decode: bytes to events, or at once to a reply"),
     (f"{_OURS}fold.py", "fold: events to a reply"),
     (f"{_OURS}response.py", "response: what the caller gets"),
     (f"{_OURS}stream.py", "stream: events to chunks"),
@@ -47,7 +47,9 @@ ROOMS: tuple[tuple[str, str], ...] = (
     (f"{_OURS}config.py", "prepare: options, route, target"),
     (f"{_OURS}attempt.py", "attempt: send, read, end"),
     (f"{_OURS}policies/", "policies: budget, retries, health"),
-    (_OURS, "call: from options to response, cache, counts"),
+    (f"{_OURS}account.py", "books: usage, cost, totals"),
+    (f"{_OURS}metering/", "books: usage, cost, totals"),
+    (_OURS, "call: from options to response, cache"),
 )
 """Part of a file's path -> room; the first that fits counts."""
 REST = "the benchmark itself"

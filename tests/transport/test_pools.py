@@ -87,6 +87,24 @@ def test_aclose_ends_the_pool_of_a_loop_in_another_thread() -> None:
     assert found[0].connector.closed
 
 
+def test_a_pool_is_closed_after_its_loop_though_names_were_being_looked_up() -> None:
+    """Nobody can be woken on a loop that is closed."""
+    loop = asyncio.new_event_loop()
+    pools = Pools()
+
+    async def begin() -> Pool:
+        pool = pools.current()
+        waiting = loop.create_future()
+        waiting.add_done_callback(print)
+        pool.connector._throttle_dns_futures["somewhere.test", 443] = {waiting}
+        return pool
+
+    pool = loop.run_until_complete(begin())
+    loop.close()
+    pool.release()
+    assert pool.connector.closed
+
+
 @pytest.mark.asyncio
 async def test_a_dropped_transport_closes_its_connections() -> None:
     """Garbage collection is enough."""
@@ -165,6 +183,14 @@ ENDS = {
         loop.close()
         del wrapper
         gc.collect()
+    """,
+    "garbage collection, then a loop closed by hand": """
+        loop = asyncio.new_event_loop()
+        wrapper = make()
+        loop.run_until_complete(use(wrapper))
+        del wrapper
+        gc.collect()
+        loop.close()
     """,
     "a loop closed by hand, then another loop": """
         loop = asyncio.new_event_loop()

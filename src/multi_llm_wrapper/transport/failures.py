@@ -7,20 +7,24 @@ import ssl
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from ..errors import ConnectionError, TimeoutError
-from .pools import StaleConnectionError
+from .lines import StaleConnectionError
 
 
 def failed_to_send(error: Exception, url: URL, connect_timeout: float | None) -> ConnectionError | TimeoutError:
     """What kept a request from its reply."""
-    if isinstance(error, builtins.TimeoutError) and error.errno is None:  # the connector's own limit, not the socket's
+    if isinstance(error, builtins.TimeoutError) and error.errno is None and connect_timeout is not None:
+        # the connector's own limit, not the socket's
         return TimeoutError(
             f"Could not connect to {url.host} within {connect_timeout:g} s. Check the network, the base_url "
             "and the proxy, or raise timeouts.connect.",
             code="connect_timeout",
         )
+    if isinstance(error.__cause__, ContentEncodingError):
+        return _not_decompressed(error)
     host = f"{url.host}:{url.port}"
     for kinds, code, what in _FAILURES:
         if isinstance(error, kinds):
@@ -46,7 +50,11 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
         "no_http",
         "{host} answered with something that is not HTTP; check base_url",
     ),
-    ((aiohttp.InvalidURL,), "bad_url", "The URL for {host} cannot be used; check base_url and the model name"),
+    (
+        (aiohttp.InvalidURL, UnicodeError),
+        "bad_url",
+        "The URL for {host} cannot be used; check base_url and the model name",
+    ),
     ((StaleConnectionError,), "stale_connection", "{host} had closed the idle connection that was used"),
     ((aiohttp.ClientConnectionError, OSError), "disconnected", "{host} closed the connection before it answered"),
 )
@@ -55,8 +63,12 @@ _FAILURES: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
 
 def broken(error: Exception) -> ConnectionError:
     if isinstance(error, aiohttp.ClientPayloadError) and "content-encoding" in str(error).lower():
-        return ConnectionError(f"The reply could not be decompressed ({reason(error)}).", code="bad_encoding")
+        return _not_decompressed(error)
     return ConnectionError(f"The connection broke while the reply was read ({reason(error)}).", code="broken")
+
+
+def _not_decompressed(error: Exception) -> ConnectionError:
+    return ConnectionError(f"The reply could not be decompressed ({reason(error)}).", code="bad_encoding")
 
 
 def reason(error: BaseException) -> str:

@@ -6,7 +6,9 @@ Importing this module imports aiohttp (0.1 s), so the wrapper imports it when th
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
+from asyncio import _get_running_loop
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -19,11 +21,16 @@ from yarl import URL
 from ..errors import ConnectionError
 from .base import HTTPRequest
 from .failures import broken, failed_to_send, reason
-from .pools import Pools, Route
+from .lines import Lease
+from .pools import Pools
 from .proxies import proxy_for
+from .route import Route
 
 LINGER = 0.1
 """Seconds that the end of a body may take after the answer in it was complete."""
+_SCHEMES = ("http", "https")
+_QUOTED = re.compile("[!-~]+")
+"""A URL that goes out as it is; in another, spaces and what is not ASCII are quoted."""
 
 
 class HTTPTransport:
@@ -46,6 +53,7 @@ class HTTPTransport:
             connection = await pool.connector.connect(
                 route.request, [], self._timeouts.get(connect_timeout) or self._timeout(connect_timeout)
             )
+            connection.__class__ = Lease  # the same but for its end
             try:
                 line: Any = connection.protocol
                 message, body = await line.ask(route.head(request.method, request.headers), request.body)
@@ -54,6 +62,11 @@ class HTTPTransport:
                 raise
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             raise failed_to_send(error, route.request.url, connect_timeout) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if pool.connector.closed and task is not None and not task.cancelling():  # by aiohttp, looking up a name
+                raise failed_to_send(aiohttp.ClientConnectionError(), route.request.url, None) from None
+            raise
         return HTTPReply(connection, message, body)
 
     async def aclose(self) -> None:
@@ -62,16 +75,27 @@ class HTTPTransport:
     def _route(self, request: HTTPRequest, loop: asyncio.AbstractEventLoop) -> Route:
         """Parsing a URL and asking the environment for its proxy costs more than the rest of our call: done once."""
         try:
-            url = URL(request.url, encoded=True)
+            url = URL(request.url, encoded=_QUOTED.fullmatch(request.url) is not None)
             port = url.port
         except ValueError:
             raise ConnectionError("base_url and the model name make no URL; check both.", code="bad_url") from None
+        if url.scheme not in _SCHEMES or not url.raw_host or "@" in url.raw_authority:
+            raise ConnectionError(
+                "base_url and the model name make no http:// or https:// URL without credentials; check both.",
+                code="bad_url",
+            )
         trust = True if request.ca_file is None else self._ssl.get(request.ca_file) or self._context(request.ca_file)
         proxy = request.proxy
         if proxy is None:
             proxy = proxy_for(url.scheme, url.host or "", port, self._environ)
         try:
-            return Route(url, URL(proxy) if proxy else None, trust, loop)
+            through = URL(proxy) if proxy else None
+            if through is not None and (through.scheme not in _SCHEMES or not through.raw_host):
+                raise ConnectionError(
+                    f"The proxy for {url.host} is no http:// or https:// URL; change proxy, or the environment's.",
+                    code="proxy_failed",
+                )
+            return Route(url, through, trust, loop)
         except (aiohttp.ClientError, ValueError) as error:
             raise failed_to_send(error, url, None) from None
 
@@ -115,14 +139,7 @@ class HTTPReply:
             raise broken(error) from None
 
     def abort(self, error: Exception | None = None) -> None:
-        connection, body = self._connection, self._body
-        if connection.protocol is None:  # the body came to its end, or this was done before
-            return
-        try:
-            if error is not None or body.exception() is None:
-                body.set_exception(error or aiohttp.ClientConnectionError())
-        finally:
-            connection.close()
+        _abort(self._connection, self._body, error)
 
     def finish(self) -> None:
         # aiohttp gives the connection back to the pool when the end of the body arrives; the timer closes
@@ -131,8 +148,25 @@ class HTTPReply:
             asyncio.get_running_loop().call_later(LINGER, self.abort)
 
     def __del__(self) -> None:
+        connection = self._connection
+        if connection.protocol is None:
+            return
         with suppress(Exception):  # interpreter shutdown: nothing left to close with
-            self.abort()
+            loop = connection.protocol._loop
+            if loop.is_running() and _get_running_loop() is not loop:  # dropped in another thread
+                loop.call_soon_threadsafe(_abort, connection, self._body)
+            else:
+                self.abort()
+
+
+def _abort(connection: Connection, body: aiohttp.StreamReader, error: Exception | None = None) -> None:
+    if connection.protocol is None:  # the body came to its end, or this was done before
+        return
+    try:
+        if error is not None or body.exception() is None:
+            body.set_exception(error or aiohttp.ClientConnectionError())
+    finally:
+        connection.close()
 
 
 __all__ = ["HTTPReply", "HTTPTransport"]
