@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,6 +167,7 @@ async def _stalls(work: Callable[[], Awaitable[None]]) -> tuple[float, float]:
 async def sizes(base_url: str) -> list[Row]:
     """Large things: the time grows with the size, not with its square, and the loop keeps turning."""
     rows: list[Row] = []
+    _keep_freed_memory()
     async with wrapper(base_url) as llm:
 
         def query(model: str, prompt: str = PROMPT) -> Callable[[], Awaitable[None]]:
@@ -189,14 +192,23 @@ async def sizes(base_url: str) -> list[Row]:
             ("one-byte reads", stream("bytes-100"), stream("bytes-400")),
         )
         for name, small, large in cases:
-            await small()
-            quarter = min([await _cpu(small) for _ in range(5)])
-            whole = min([await _cpu(large) for _ in range(5)])
+            await small(), await large()
+            quarter = min([await _cpu(small) for _ in range(9)])
+            whole = min([await _cpu(large) for _ in range(9)])
             stall = min([(await _stalls(large))[1] for _ in range(3)])
             detail = {"cpu_ms": round(whole * 1e3, 1), "quarter_cpu_ms": round(quarter * 1e3, 1)}
             rows.append(Row(f"{name}: growth for 4 x the size", round(whole / quarter, 2), "x", 6.0, detail=detail))
             rows.append(Row(f"{name}: longest stall of the loop", round(stall * 1e3, 1), "ms", 50.0))
     return rows
+
+
+def _keep_freed_memory() -> None:
+    """Else glibc gives large blocks back to the kernel and gets them anew, with a page fault each 4 KB: depending on
+    what happened before, a size above some threshold would cost twice as much."""
+    with suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 32 * 1024 * 1024)  # M_MMAP_THRESHOLD, at its maximum
+        libc.mallopt(-1, 1024 * 1024 * 1024)  # M_TRIM_THRESHOLD
 
 
 async def _cpu(work: Callable[[], Awaitable[None]]) -> float:
@@ -206,31 +218,32 @@ async def _cpu(work: Callable[[], Awaitable[None]]) -> float:
 
 
 async def stream_memory(base_url: str, width: int = 500) -> Row:
-    """Memory per open stream: resident size with `width` streams in the middle of their answers, above without."""
+    """Memory per open stream: what the resident size grows by when as many again are in the middle of their answers.
+    The first ones take what imports and others left behind free, and would seem to cost nothing."""
     async with wrapper(base_url) as llm:
-        await _hold(llm, 50)
-        gc.collect()
+        (await llm.query(PROMPT, model="openai/plain")).raise_for_status()
+        first = await _begun(llm, width)
         before = _resident()
-        streams, during = await _hold(llm, width, keep=True)
-        for stream in streams:
+        more = await _begun(llm, width)
+        during = _resident()
+        for stream in (*first, *more):
             await stream.aclose()
     return Row("memory per open stream", round((during - before) / width / 1024, 1), "KB", 40.0)
 
 
-async def _hold(llm: LLMWrapper, width: int, keep: bool = False) -> tuple[list[Any], int]:
-    streams = [llm.stream(PROMPT, model="openai/paced-500") for _ in range(width)]
+async def _begun(llm: LLMWrapper, width: int) -> list[Any]:
+    """Streams of which ten chunks have come, and no more do: what nobody reads would pile up. A few at a time, for many
+    requests on their way at once leave more behind than streams."""
+    streams = [llm.stream(PROMPT, model="openai/parked-10") for _ in range(width)]
 
     async def ten(stream: Any) -> None:
         for _ in range(10):
             await anext(stream)
 
-    await asyncio.gather(*(ten(stream) for stream in streams))
+    for some in range(0, width, 50):
+        await asyncio.gather(*map(ten, streams[some : some + 50]))
     gc.collect()
-    size = _resident()
-    if not keep:
-        for stream in streams:
-            await stream.aclose()
-    return streams, size
+    return streams
 
 
 def _resident() -> int:
