@@ -59,6 +59,14 @@ def test_times_are_for_people(value: float, text: str) -> None:
     assert text == report.seconds(value)
 
 
+@pytest.mark.parametrize(
+    ("usd", "text"), [(None, None), (0.0, "$0.00"), (0.0000275, "$0.000028"), (0.5, "$0.50"), (12.345, "$12.35")]
+)
+def test_costs_are_for_people(usd: float | None, text: str | None) -> None:
+    """Two digits that count, and at least whole cents; nothing where the price is not known."""
+    assert text == report._cost(usd)
+
+
 def test_a_missing_key_is_explained_to_the_user_of_a_command() -> None:
     """The variables to set, not the code to write."""
     response = failed("set it or give WrapperConfig(...)", "auth_error", "gemini", code="missing_key")
@@ -93,8 +101,9 @@ def test_details_tell_everything_that_is_known() -> None:
     response = failed("No.", "rate_limit", code="slow_down", status_code=429, retry_after=7.0, request_id="req_1")
     response["metadata"]["attempts_detail"] = [
         {"error_type": "rate_limit", "status_code": 429, "duration": 0.25, "wait": 1.0},
-        {"error_type": None, "status_code": None, "duration": 0.5, "wait": None},
+        {"error_type": None, "status_code": None, "duration": 0.5, "wait": None, "hedge": True},
     ]
+    response["metadata"]["cost_usd"] = 0.0000275
 
     assert [
         "  provider         openai",
@@ -104,9 +113,10 @@ def test_details_tell_everything_that_is_known() -> None:
         "  HTTP status      429",
         "  retry after      7.0",
         "  request id       req_1",
+        "  cost             $0.000028",
         "  attempts         1",
         "  attempt 1        rate_limit, HTTP 429, after 250 ms, then 1.00 s of waiting",
-        "  attempt 2        success, after 500 ms",
+        "  attempt 2        success, beside a late one, after 500 ms",
     ] == list(report.details(response))
 
 

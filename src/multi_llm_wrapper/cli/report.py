@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +122,7 @@ def details(response: Response) -> Iterator[str]:
         "finish reason": facts["finish_reason"],
         "request id": facts["request_id"],
         "dropped settings": ", ".join(facts["dropped_params"]),
+        "cost": _cost(facts.get("cost_usd")),
         "attempts": facts["attempts"],
     }
     for name, value in known.items():
@@ -130,8 +132,17 @@ def details(response: Response) -> Iterator[str]:
         yield f"  {f'attempt {i}':17}{_attempt(attempt)}"
 
 
+def _cost(usd: float | None) -> str | None:
+    """A single call often costs a fraction of a cent: two digits that count, whole cents at least."""
+    if usd is None:
+        return None
+    return f"${usd:.{max(2, 1 - math.floor(math.log10(usd))) if usd else 2}f}"
+
+
 def _attempt(facts: dict[str, Any]) -> str:
     words = [facts.get("error_type") or "success"]
+    if facts.get("hedge"):
+        words.append("beside a late one")
     if facts.get("status_code") is not None:
         words.append(f"HTTP {facts['status_code']}")
     words.append(f"after {seconds(facts['duration'])}")
