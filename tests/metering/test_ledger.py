@@ -272,7 +272,7 @@ def test_a_sink_that_cannot_be_closed_is_told(caplog: pytest.LogCaptureFixture) 
 def test_records_that_make_no_row_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     """They are not tried again."""
     book = Book()
-    ledger = Writer("test", book.open, QUICK)
+    ledger = Writer("test", book.open, Bounds(gather=5.0))
     ledger.add(record(0))
     ledger.add(record(1, status="unfit"))
     asyncio.run(ledger.aclose())
