@@ -617,9 +617,11 @@ async def test_a_file_that_goes_away_mid_run_fails_no_call(mock_completion: Comp
 def test_a_program_that_closes_nothing_keeps_its_answers(tmp_path: Path) -> None:
     """And ends without a word."""
     program = (
-        "import asyncio, sys\n"
+        "import asyncio, logging, sys\n"
         "from multi_llm_wrapper import *\n"
         "from multi_llm_wrapper.testing import CompletionDouble\n"
+        "busy = lambda record: not record.getMessage().startswith('Executing')\n"  # the machine, for asyncio's taste
+        "logging.getLogger('asyncio').addFilter(busy)\n"
         "LLMWrapper.completion = CompletionDouble()\n"
         "config = WrapperConfig(openai=OpenAIConfig(api_key='sk-test'), cache='sqlite:///' + sys.argv[1])\n"
         "llm = LLMWrapper(config)\n"
