@@ -851,3 +851,15 @@ async def test_what_a_protocol_has_no_words_for_is_dropped_where_that_is_wanted(
         refused["metadata"]["attempts"],
     )
     assert ("success", [option]) == (answered["status"], answered["metadata"]["dropped_params"])
+
+
+@pytest.mark.asyncio
+async def test_a_model_that_has_no_truth_is_refused_like_any_other() -> None:
+    """As an array has none: nothing is asked of it but whether it is a text."""
+
+    class Array:
+        def __bool__(self) -> bool:
+            raise ValueError("ambiguous")
+
+    response = await LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key=KEY))).query("Hello", Array())  # type: ignore[call-overload]
+    assert ("validation_error", 0) == (response.error_type, response.metadata["attempts"])

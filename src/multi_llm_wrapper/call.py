@@ -56,7 +56,7 @@ class Call:
         self.started = self.now()
         self.provider: str | None = None
         self.model: str | None = model if isinstance(model, str) else None
-        self.account = Account(wrapper.prices, model or wrapper.config.default_model, stream)
+        self.account = Account(wrapper.prices, wrapper.config.default_model if model is None else model, stream)
         self.answered: attempt.Answer | None = None
         self._named: tuple[Target, ...] | None = None  # where the model that the caller named is asked
         self._prompt = prompt
@@ -85,7 +85,7 @@ class Call:
         router, options = self.wrapper.router, self.options
         if options:
             check_call(options)
-            self.account.tags = options.get("tags") or NO_TAGS
+            self.account.tags = dict(options.get("tags") or NO_TAGS)  # the caller's may change before it is written
         if not self.wrapper.prices.loaded:
             self.wrapper.prices.start()
         try:
