@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -39,12 +40,23 @@ def lost(provider: str, **more: Any) -> Attempt:
     return an(provider, error=GIVEN_UP, given_up=True, **more)
 
 
+def _in_turn(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+    """Each begins when the one before has ended, but a hedge and who lost to one, which were under way together."""
+    at = 0.0
+    for one in attempts:
+        if one.ended == 0.0:
+            one.began = 0.0 if one.hedge or one.given_up else at
+            one.ended = one.began + one.seconds
+        at = max(at, one.ended)
+    return attempts
+
+
 def closed(
     *attempts: Attempt, status: str = "success", reply: Reply | None = None, cached: bool = False, **facts: Any
 ) -> tuple[Record, Facts]:
     """The record of a call with these attempts, of which the last one answered with `reply`."""
     account = Account(Prices(TABLE), "fast", True)
-    account.attempts += attempts
+    account.attempts += _in_turn(attempts)
     last = attempts[-1] if attempts else an("a")
     found = Facts(last.provider, last.model, 1_800_000_000.0, 9.0, attempts=len(attempts), **facts)
     error = last.error if status != "success" else None
@@ -366,3 +378,26 @@ def test_nothing_is_lost_or_counted_twice(tried: list[Attempt]) -> None:
     assert used(one.usage for one in tried) == used(share.usage for share in record.shares) == record.usage
     assert total(s.cost for s in record.shares if s.usage is not None) == record.cost
     assert (None if record.cost is None else float(record.cost)) == facts.cost
+
+
+def test_the_first_token_is_that_of_who_sent_it() -> None:
+    """After a restart that is not who answered."""
+    record, _ = closed(
+        an("a", seconds=5.0, error=NO), an("b", seconds=2.0), reply=Reply(usage=Usage(1, 2)), time_to_first_token=1.0
+    )
+    assert [("a", 1.0), ("b", None)] == [(share.provider, share.first_token) for share in record.shares]
+
+
+def test_a_hedge_that_fails_makes_no_retry_of_the_attempt_that_it_was_beside() -> None:
+    """That one was under way before."""
+    first, hedge = an("a", seconds=30.0), an("a", "n", seconds=1.0, error=NO, hedge=True)
+    first.ended, hedge.began, hedge.ended = 30.0, 2.0, 3.0
+    record, _ = closed(hedge, first, reply=Reply(usage=Usage(1, 2)))
+    assert [(2, 1, 0)] == [(share.attempts, share.hedges, share.retries) for share in record.shares]
+
+
+def test_the_request_id_of_a_failure_is_kept() -> None:
+    """It comes with the error, when there was no answer."""
+    error = ServerError("No", status_code=500, request_id="req_1")
+    record, _ = closed(an("a", error=error), status="error")
+    assert "req_1" == record.request_id

@@ -127,9 +127,10 @@ def test_the_last_word_counts() -> None:
     assert NativeMessage("x", {"n": 2}) == reply.native
 
 
-def test_usage_of_nothing_is_reported_usage() -> None:
-    """A usage object without counts was reported all the same; none at all is None."""
-    assert Usage() == fold(UsageReport({})).usage
+def test_a_usage_object_without_a_count_reports_nothing() -> None:
+    """The same as none at all, but that it is kept as it came."""
+    reply = fold(UsageReport({"tier": "x"}))
+    assert (None, {"tier": "x"}) == (reply.usage, reply.raw_usage)
     assert fold().usage is None
 
 

@@ -863,3 +863,36 @@ async def test_a_model_that_has_no_truth_is_refused_like_any_other() -> None:
 
     response = await LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key=KEY))).query("Hello", Array())  # type: ignore[call-overload]
     assert ("validation_error", 0) == (response.error_type, response.metadata["attempts"])
+
+
+@pytest.mark.asyncio
+async def test_what_is_under_way_when_the_wrapper_is_closed_is_not_sent_again() -> None:
+    """A retry would open what was closed; a call made afterwards may."""
+    async with serve([HANG], [HANG], OK) as server:
+        async with llm_at(server, max_retries=2) as llm:
+            query = asyncio.create_task(llm.query("Hello", "gpt-4o"))
+            stream = asyncio.create_task(llm.query("Hello", "gpt-4o", stream=True))
+            chunks = asyncio.create_task(anext(await stream))
+            await server.asked(2)
+        assert ("connection_error", "error") == ((await query).error_type, (await chunks).type)
+        assert 2 == len(server.requests)
+        assert "success" == (await llm.query("Hello", "gpt-4o")).status
+        await llm.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_wait_that_is_asked_for_is_waited_for_although_there_is_a_fallback() -> None:
+    """On a real clock, which goes on between two looks at it."""
+    busy = whole({"error": {"message": "Slow down"}}, 429, {"retry-after": "0.05"})
+    async with serve(busy, OK) as server:
+        llm = llm_at(server, fallbacks={"gpt-4o": ["openai/gpt-4o-mini"]}, max_retries=1)
+        async with llm:
+            response = await llm.query("Hello", "gpt-4o")
+        asked = [(one["model"], one["wait"]) for one in response.metadata["attempts_detail"]]
+        assert [("gpt-4o", 0.05), ("gpt-4o", None)] == asked
+
+
+def test_a_configuration_does_not_print_where_it_keeps_things() -> None:
+    """The URL of a store may hold a password."""
+    shown = repr(WrapperConfig(cache="redis://:hunter2@127.0.0.1:6379/0", ledger="sqlite:///hunter2.db"))
+    assert "hunter2" not in shown

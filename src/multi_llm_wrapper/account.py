@@ -5,6 +5,7 @@ Every attempt is billed by its provider, the failed and the abandoned ones too, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from decimal import Context, Decimal
 from typing import Any
@@ -32,6 +33,9 @@ class Attempt(Struct):
     usage: Usage | None = None
     wait: float | None = None
     """Seconds that were waited after it."""
+    began: float = 0.0
+    ended: float = 0.0
+    """Seconds after the call began."""
 
     def detail(self) -> dict[str, Any]:
         """As `metadata["attempts_detail"]` has it; the usage of the answer itself is in `metadata["usage"]`."""
@@ -108,7 +112,7 @@ class Account:
             None if error is None else error.code,
             None if error is None else error.status_code,
             reply.finish_reason,
-            facts.request_id,
+            (error.request_id if error is not None else None) or facts.request_id,
             reply.response_id,
             facts.attempts,
         )
@@ -128,10 +132,21 @@ class Account:
         found = [_share(there) for there in by_provider.values()]
         if len(found) == 1:
             found[0].seconds = facts.response_time
-        for share in found:
-            if share.provider == last.provider:
-                share.first_token = facts.time_to_first_token
+        if facts.time_to_first_token is not None:
+            who = self._delivered(facts.time_to_first_token)
+            for share in found:
+                if share.provider == who.provider:
+                    share.first_token = facts.time_to_first_token
         return found
+
+    def _delivered(self, first_token: float) -> Attempt:
+        """The attempt that the first token came from: the last one that was under way then and not given up. After a
+        restart that is not the one that answered."""
+        last = self.attempts[-1]
+        for one in reversed(self.attempts):
+            if one.began <= first_token <= one.ended and not (one.given_up and one is not last):
+                return one
+        return last
 
     def _cost(self, one: Attempt, at: float, reply: Reply | None) -> Decimal | None:
         """Of the answer more is known than its counts: which model it was, which tier, and what the provider says."""
@@ -155,7 +170,6 @@ def _share(there: list[tuple[Attempt, Decimal | None]]) -> Share:
     """All attempts at one provider."""
     attempts = [one for one, _ in there]
     last = attempts[-1]
-    failed = next((number for number, one in enumerate(attempts) if one.failure is not None), len(attempts))
     return Share(
         provider=last.provider,
         model=last.model,
@@ -165,8 +179,18 @@ def _share(there: list[tuple[Attempt, Decimal | None]]) -> Share:
         error_type=last.failure,
         attempts=len(attempts),
         hedges=sum(one.hedge for one in attempts),
-        retries=sum(not one.hedge for one in attempts[failed + 1 :]),  # who lost a race did not fail
+        retries=_retries(attempts),
     )
+
+
+def _retries(attempts: list[Attempt]) -> int:
+    """Those that began when one before had failed; a hedge, and what was under way beside one, did not."""
+    found, failed_at = 0, math.inf
+    for one in attempts:
+        found += not one.hedge and one.began >= failed_at
+        if one.failure is not None:
+            failed_at = min(failed_at, one.ended)
+    return found
 
 
 def used(parts: Iterable[Usage | None]) -> Usage | None:

@@ -65,6 +65,7 @@ class Call:
         self._failures: dict[int, LLMError] = {}  # route -> how it failed
         self._under_way: list[Leg] = []
         self._over = False
+        self._closings = wrapper.closings
         self._aside = 0.0  # seconds that were no part of the call
 
     @property
@@ -160,6 +161,7 @@ class Call:
                     answer = await self._attempt()
                     self.ended(self.leg, None)
                     if not self.wrapper.prices.loaded:
+                        self.account.attempts[-1].usage = answer.reply.usage  # it has come, whatever comes now
                         await self.priced()
                     return self.succeeded(answer.reply, answer.request_id, answer.rate_limit, raw=answer.raw)
                 except LLMError as failure:
@@ -207,9 +209,11 @@ class Call:
         self._under_way.append(leg)
         leg.target.health.begin(leg.began)
 
-    def ended(self, leg: Leg, error: LLMError | None, *, took: float | None = None) -> None:
-        """An attempt has ended. `took`: seconds to its answer, where that is not the time until now."""
-        now = self.now()
+    def ended(self, leg: Leg, error: LLMError | None, *, took: float | None = None, now: float | None = None) -> None:
+        """An attempt has ended, `now` where that was asked before. `took`: seconds to its answer, where that is not the
+        time until now."""
+        if now is None:
+            now = self.now()
         if leg.under_way:
             leg.under_way = False
             self._under_way.remove(leg)
@@ -222,7 +226,17 @@ class Call:
             target, given_up = leg.target, error is GIVEN_UP
             usage = leg.fold.reply().usage if error is not None and leg.fold is not None else None
             self.account.attempts.append(
-                Attempt(target.provider, target.model, now - leg.began, error, given_up, leg.hedge, usage)
+                Attempt(
+                    target.provider,
+                    target.model,
+                    now - leg.began,
+                    error,
+                    given_up,
+                    leg.hedge,
+                    usage,
+                    began=leg.began - self.started,
+                    ended=now - self.started,
+                )
             )
 
     def attempt_deadline(self, *, share: bool = False) -> float:
@@ -243,8 +257,8 @@ class Call:
         leg, now = self.leg, self.now()
         self._failed_with(leg, error)
         asked = leg.under_way
-        self.ended(leg, error)
-        if not may_retry:
+        self.ended(leg, error, now=now)  # the same moment: what it makes us wait ends when that wait does
+        if not may_retry or self._closings != self.wrapper.closings:
             return None
         following = self.legs.after(leg, error, self.request, now, spare=self.budget.spare)
         self.budget.routes(len(self.legs.untried), len(self.legs.refused))

@@ -299,8 +299,8 @@ def _providers(name: str, value: Any) -> Any:
     return value
 
 
-def _from_env(name: str) -> Any:
-    return field(default_factory=lambda: _setting(name))
+def _from_env(name: str, *, shown: bool = True) -> Any:
+    return field(default_factory=lambda: _setting(name), repr=shown)
 
 
 @dataclass
@@ -321,9 +321,9 @@ class WrapperConfig(_Checked):
     on_interrupt: Literal["error", "restart"] = _from_env("on_interrupt")
     hedge_after: float | Literal["auto"] | None = _from_env("hedge_after")
     max_concurrency: int | None = _from_env("max_concurrency")
-    cache: str | None = _from_env("cache")
+    cache: str | None = _from_env("cache", shown=False)  # a URL may hold a password
     cache_ttl: float | None = _from_env("cache_ttl")
-    ledger: str | None = _from_env("ledger")
+    ledger: str | None = _from_env("ledger", shown=False)
     openai: OpenAIConfig | None = None
     anthropic: AnthropicConfig | None = None
     gemini: GeminiConfig | None = None

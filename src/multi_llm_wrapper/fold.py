@@ -124,7 +124,7 @@ class Fold:
             ],
             finish_reason=finished.reason if finished else None,
             provider_finish_reason=finished.provider_reason if finished else None,
-            usage=self._read_usage(self._usage) if self._usage is not None else None,
+            usage=reported(self._read_usage(self._usage)) if self._usage is not None else None,
             raw_usage=self._usage,
             response_id=started.response_id if started else None,
             response_model=started.response_model if started else None,
@@ -145,6 +145,14 @@ _ADD: dict[type[Event], Callable[[Fold, Any], None]] = {
     Extra: Fold._add_extra,
     Native: Fold._add_native,
 }
+
+
+def reported(usage: Usage) -> Usage | None:
+    """None where the provider's object holds no count that is one."""
+    return usage if usage != _NO_COUNTS else None
+
+
+_NO_COUNTS = Usage()
 
 
 def _joined(pieces: list[Any], name: str) -> Any:

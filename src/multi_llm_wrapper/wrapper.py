@@ -62,6 +62,7 @@ class LLMWrapper:
         self.random = random.Random()  # spreads load, keeps no secret
         self._cache = Cache(self.config, self.clock)
         self._transport = transport
+        self.closings = 0  # a call that was under way then is not tried again
         self._watches: WatchPool | None = None
 
     @overload
@@ -139,6 +140,7 @@ class LLMWrapper:
     async def aclose(self) -> None:
         """Closes all connections and the cache's store, and writes the ledger to its end; harmless when repeated. A
         call made afterwards opens them anew."""
+        self.closings += 1
         await self._cache.aclose()
         if self._ledger is not None:
             await self._ledger.aclose()

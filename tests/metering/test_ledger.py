@@ -18,7 +18,7 @@ import pytest
 from multi_llm_wrapper.metering.ledger import open_ledger
 from multi_llm_wrapper.metering.ledger.run import Run
 from multi_llm_wrapper.metering.ledger.sink import Bounds, RefusedError
-from multi_llm_wrapper.metering.ledger.writer import Writer
+from multi_llm_wrapper.metering.ledger.writer import YIELD, Writer
 from multi_llm_wrapper.metering.record import Record
 from tests.metering.ledger_support import ids, record
 
@@ -481,3 +481,37 @@ def test_adding_costs_next_to_nothing() -> None:
 @pytest.fixture(autouse=True)
 def _log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "multi_llm_wrapper")
+
+
+def test_a_log_handler_that_raises_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be written is written as soon as it can be."""
+
+    class Broken(logging.Handler):
+        def emit(self, entry: logging.LogRecord) -> None:
+            raise OSError("no log")
+
+    handler, log = Broken(), logging.getLogger("multi_llm_wrapper")
+    log.addHandler(handler)
+    try:
+        book = Book(OSError("disk full"), OSError("disk full"))
+        ledger = Writer("test", book.open, QUICK)
+        ledger.add(record(0))
+        wait_until(lambda: ledger.waiting == 0)
+        asyncio.run(ledger.aclose())
+    finally:
+        log.removeHandler(handler)
+    assert (names(1), 0) == (book.found, ledger.lost)
+
+
+def test_beside_a_loop_that_never_waits_the_thread_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment, and only when many wait."""
+    slept: list[float] = []
+    monkeypatch.setattr("multi_llm_wrapper.metering.ledger.writer.time.sleep", slept.append)
+    book = Book()
+    book.free.clear()
+    ledger = Writer("test", book.open, Bounds(gather=60.0))
+    for number in range(2000):
+        ledger.add(record(number))
+    book.free.set()
+    asyncio.run(ledger.aclose())
+    assert ([YIELD] * 5, names(2000)) == (slept, book.found)

@@ -88,13 +88,37 @@ def test_a_row_holds_all_that_a_record_says(tmp_path: Path) -> None:
 def test_what_is_not_known_is_null(tmp_path: Path) -> None:
     """Neither 0 nor an empty text; one share says no more than the row, and is not repeated."""
     file = tmp_path / "u.db"
-    write(file, [Record(NOW, "error", None, None, None, 0.0, [Share("openai", "gpt-4o", 0.1)])])
+    write(file, [Record(NOW, "error", None, "openai", "gpt-4o", 0.0, [Share("openai", "gpt-4o", 0.1)])])
 
     known = {name: value for name, value in only_row(file).items() if value is not None}
     assert {
         "time": NOW, "status": "error", "streamed": 0, "cached": 0, "response_time": 0.0, "attempts": 0, "retries": 0,
-        "hedges": 0,
+        "hedges": 0, "provider": "openai", "model": "gpt-4o",
     } == known  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "share"),
+    [
+        ("error", Share("anthropic", "claude", 0.1, error_type="rate_limit")),  # the row names the first route
+        ("error", Share("openai", "gpt-4o-mini", 0.1, error_type="rate_limit")),
+        ("error", Share("openai", "gpt-4o", 0.1, error_type="server_error")),
+        ("abandoned", Share("openai", "gpt-4o", 0.1, error_type="rate_limit")),  # in the wait after a failure
+    ],
+)
+def test_the_only_share_is_kept_where_the_row_says_something_else(status: str, share: Share, tmp_path: Path) -> None:
+    file = tmp_path / "u.db"
+    failed = "rate_limit" if status == "error" else None
+    write(file, [Record(NOW, status, None, "openai", "gpt-4o", 0.0, [share], error_type=failed)])
+    [told] = json.loads(only_row(file)["shares"])
+    assert (share.provider, share.model, share.error_type) == (told["provider"], told["model"], told["error_type"])
+
+
+def test_of_a_long_name_the_beginning_is_kept(tmp_path: Path) -> None:
+    """A prompt, perhaps, given in place of a model."""
+    file = tmp_path / "u.db"
+    write(file, [Record(NOW, "error", "x" * 10_000, None, "y" * 10_000, 0.0, [])])
+    assert ("x" * 256, "y" * 256) == (only_row(file)["asked"], only_row(file)["model"])
 
 
 def test_a_record_that_makes_no_row_does_not_take_the_others_with_it(tmp_path: Path) -> None:

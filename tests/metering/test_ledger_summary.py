@@ -93,7 +93,12 @@ def test_a_call_counts_for_each_provider_that_it_asked(tmp_path: Path) -> None:
         file,
         [
             record(cost=Decimal("0.002"), shares=shares, attempts=3, response_time=1.25),
-            record(provider="groq", model="llama", cost=Decimal("0.001")),
+            record(
+                provider="groq",
+                model="llama",
+                cost=Decimal("0.001"),
+                shares=[Share("groq", "llama", 1.25, USAGE, Decimal("0.001"))],
+            ),
             record(provider="groq", model="llama", cached=True, attempts=0, shares=[]),
             record(provider=None, model=None, attempts=0, shares=[], status="error"),
         ],

@@ -8,7 +8,7 @@ import ssl
 import struct
 import threading
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.servers import (
     PATIENCE,
     PROMPTLY,
     RESET,
+    Request,
     Step,
     begun,
     chunk,
@@ -825,6 +826,36 @@ async def test_a_read_over_tls_ends_with_the_pool_whoever_closes_it(
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(LostConnection, match="connection broke"):
                 await reading
+
+
+async def test_after_a_stale_connection_none_of_the_idle_ones_is_tried(transport: HTTPTransport) -> None:
+    """A server that was replaced has left all of them dead, and each would cost an attempt."""
+
+    def reply(request: Request) -> Iterable[Step]:
+        if request.connection >= 4:
+            return whole(HELLO)
+        return [RESET] if request.body == b"again" else [0.02, *whole(HELLO)]
+
+    async with serve(reply) as server:
+        sent = await asyncio.gather(*(transport.send(post(server.url)) for _ in range(4)))
+        for each in sent:
+            await read(each)
+        error = await fails(transport, post(server.url, b"again"))
+        assert "stale_connection" == error.code
+        assert HELLO == await read(await transport.send(post(server.url, b"again")))
+        assert 5 == len(server.connections)
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET])
+@pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 200 OK\r\ncontent-le"])
+async def test_a_server_that_has_begun_to_answer_was_no_stale_connection(
+    transport: HTTPTransport, begun: bytes, end: Step
+) -> None:
+    """It has read the question, which must not be sent again for nothing."""
+    async with serve(whole(HELLO), [begun, 0.02, end]) as server:
+        await read(await transport.send(post(server.url)))
+        error = await fails(transport, post(server.url))
+        assert "disconnected" == error.code
 
 
 async def test_aclose_is_no_excuse_for_another_try(transport: HTTPTransport) -> None:

@@ -105,7 +105,7 @@ class ModelCell(Cell):
             self.first_token = Histogram()
         self.first_token.record(share.first_token)
         tokens = share.usage.output_tokens if share.usage is not None else None
-        if tokens is not None and tokens > 1:
+        if tokens is not None and tokens > 1 and share.error_type is None:  # else the stream went on elsewhere
             if self.per_token is None:
                 self.per_token = Histogram()
             # both count from the start of the call, which `share.seconds` does not where several were asked

@@ -21,7 +21,7 @@ from yarl import URL
 from ..errors import ConnectionError
 from .base import HTTPRequest
 from .failures import broken, failed_to_send, reason
-from .lines import Lease
+from .lines import Lease, StaleConnectionError
 from .pools import Pools
 from .proxies import proxy_for
 from .route import Route
@@ -61,6 +61,8 @@ class HTTPTransport:
                 connection.close()
                 raise
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            if isinstance(error, StaleConnectionError):
+                pool.connector.forget(route.request.connection_key)
             raise failed_to_send(error, route.request.url, connect_timeout) from None
         except asyncio.CancelledError:
             task = asyncio.current_task()

@@ -10,6 +10,7 @@ does not read or does not answer must not keep a socket of ours. One that is dro
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -47,6 +48,11 @@ class Connector(aiohttp.TCPConnector):
             protocol.close()
         aiohttp.BaseConnector._close(self)  # without waking, as the TCP connector would, those who wait for a name
 
+    def forget(self, key: Any) -> None:
+        """Closes what lies idle: after one of them turned out dead, as when a server was replaced, the next are too."""
+        for line, _ in self._conns.pop(key, ()):
+            line.close()
+
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         if self._loop.is_closed():
             protocol.close()
@@ -70,6 +76,8 @@ class Line(ResponseHandler):
     """A connection, to be asked one question after the other."""
 
     served = False
+    _begun = False
+    """The connection broke in the middle of a reply's head."""
     _rest: memoryview | None = None
 
     async def ask(self, head: bytes, body: bytes) -> tuple[Any, aiohttp.StreamReader]:
@@ -84,8 +92,7 @@ class Line(ResponseHandler):
                 reused = False
                 message, payload = await self.read()
         except (aiohttp.ServerDisconnectedError, OSError) as error:
-            begun = isinstance(getattr(error, "message", ""), RawResponseMessage)
-            if reused and not begun and self._loop.time() - asked < SOON:
+            if reused and not self._begun and self._loop.time() - asked < SOON:
                 raise StaleConnectionError from error
             raise
         return message, payload
@@ -134,6 +141,10 @@ class Line(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._rest = None
+        parser, body = self._parser, self._payload
+        if parser is not None and (body is None or body.is_eof()):
+            with suppress(Exception):  # what is wrong with it, aiohttp finds out and tells
+                self._begun = isinstance(parser.feed_eof(), RawResponseMessage)
         super().connection_lost(exc)
 
     def set_exception(self, *error: BaseException) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from ...fold import reported
 from ...types import Reply
 from .finish import FAILURES, read_reason
 from .usage import read_usage
@@ -67,7 +68,7 @@ def plain(body: bytes) -> Reply | None:
         content=choice.message.content,
         finish_reason=read_reason(word),
         provider_finish_reason=word,
-        usage=read_usage(found.usage) if found.usage else None,
+        usage=reported(read_usage(found.usage)) if found.usage else None,
         raw_usage=found.usage or None,
         response_id=found.id or None,
         response_model=found.model or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
 
 _log = logging.getLogger("multi_llm_wrapper")
@@ -36,21 +37,19 @@ class Notes:
                 self._tell("the ledger is closed")
 
     def _tell(self, why: str) -> None:
-        _log.error(
-            "multi_llm_wrapper: the ledger %s lost %d records (%s); %d so far", self._name, self._untold, why, self.lost
-        )
+        _say(logging.ERROR, "the ledger %s lost %d records (%s); %d so far", self._name, self._untold, why, self.lost)
         self._untold = 0
 
     def left(self, waiting: int) -> None:
-        _log.error("multi_llm_wrapper: the ledger %s hangs in a write; %d records may be lost", self._name, waiting)
+        _say(logging.ERROR, "the ledger %s hangs in a write; %d records may be lost", self._name, waiting)
 
     def failed(self, error: Exception) -> None:
         what = f"{type(error).__name__}: {error}"[:300]
         if what != self._trouble:
             self._trouble = what
-            _log.warning(
-                "multi_llm_wrapper: the ledger %s cannot be written (%s); calls go on, their records wait and it is "
-                "tried again",
+            _say(
+                logging.WARNING,
+                "the ledger %s cannot be written (%s); calls go on, their records wait and it is tried again",
                 self._name,
                 what,
             )
@@ -58,7 +57,13 @@ class Notes:
     def works(self) -> None:
         if self._trouble:
             self._trouble = ""
-            _log.warning("multi_llm_wrapper: the ledger %s is written again", self._name)
+            _say(logging.WARNING, "the ledger %s is written again", self._name)
+
+
+def _say(level: int, message: str, *values: object) -> None:
+    """A handler of the program's that raises must not end the thread that writes."""
+    with suppress(Exception):
+        _log.log(level, f"multi_llm_wrapper: {message}", *values)
 
 
 __all__ = ["Notes"]

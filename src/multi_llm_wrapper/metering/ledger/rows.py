@@ -41,6 +41,8 @@ COLUMNS = (
 )
 """In the order of `row`."""
 
+MAX_NAME = 256
+"""Characters of a model's name that are kept."""
 _NOTHING = Usage()
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -51,9 +53,9 @@ def row(record: Record) -> tuple[Any, ...]:
     return (
         record.timestamp,
         record.status,
-        record.asked,
+        _name(record.asked),
         record.provider,
-        record.model,
+        _name(record.model),
         record.streamed,
         record.cached,
         record.response_time,
@@ -75,8 +77,21 @@ def row(record: Record) -> tuple[Any, ...]:
         sum(share.retries for share in shares),
         sum(share.hedges for share in shares),
         _json(dict(record.tags)) if record.tags else None,
-        _json([_share(share) for share in shares]) if len(shares) > 1 else None,
+        None if _said(record) else _json([_share(share) for share in shares]),
     )
+
+
+def _said(record: Record) -> bool:
+    """Whether the row says all of the shares: at most one was asked, and it is the one that the row names."""
+    if len(record.shares) != 1:
+        return not record.shares
+    share, error_type = record.shares[0], record.error_type if record.status == "error" else None
+    return (share.provider, share.model, share.error_type) == (record.provider, record.model, error_type)
+
+
+def _name(model: str | None) -> str | None:
+    """What is longer is no name; a prompt, perhaps, given in its place."""
+    return model[:MAX_NAME] if model is not None else None
 
 
 def _share(share: Share) -> dict[str, Any]:

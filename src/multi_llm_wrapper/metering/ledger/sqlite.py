@@ -85,6 +85,8 @@ class SQLiteSink:
 
     def write(self, records: Sequence[Record]) -> int:
         if self._opened != _identity(self._path):  # moved away or removed, perhaps to begin a new one
+            with suppress(sqlite3.Error):  # SQLite would leave what it has not put into the moved file yet behind
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self.close()
             self._connection, self._opened = _open(self._path)
         try:

@@ -18,6 +18,11 @@ from .notes import Notes
 from .run import Run
 from .sink import Bounds, RefusedError, Sink
 
+CROWDED = 1000
+YIELD = 0.0005
+"""From so many waiting records on, one call in 250 lets the thread in for so many seconds: beside a loop that never
+waits for anything, as with an in-memory double, Python would give it next to no time."""
+
 
 class Writer:
     """A `Ledger`. `sink` opens what records are written to: in the thread, at the first record and after failures."""
@@ -58,6 +63,8 @@ class Writer:
         run.queue.append(record)
         if not run.awake.is_set():
             run.wake()
+        elif len(run.queue) >= CROWDED and len(run.queue) % 250 == 0:
+            time.sleep(YIELD)
 
     async def aclose(self) -> None:
         run, self._run = self._run, None
@@ -90,4 +97,4 @@ def _refuse() -> NoReturn:
     raise RefusedError("the process was forked in the middle of a write; fork before the first call")
 
 
-__all__ = ["Writer"]
+__all__ = ["YIELD", "Writer"]
