@@ -514,4 +514,45 @@ def test_beside_a_loop_that_never_waits_the_thread_is_let_in(monkeypatch: pytest
         ledger.add(record(number))
     book.free.set()
     asyncio.run(ledger.aclose())
-    assert ([YIELD] * 5, names(2000)) == (slept, book.found)
+    assert ([YIELD] * 20, names(2000)) == (slept, book.found)
+
+
+def test_a_file_that_cannot_be_written_makes_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many wait by then."""
+    slept: list[float] = []
+    book = Book(*[OSError("disk full")] * 3)
+    ledger = Writer("test", book.open, Bounds(gather=0.0, retry=5.0, flush=0.0))
+    ledger.add(record())
+    wait_until(lambda: len(book.failures) < 3 and ledger._notes.in_trouble)
+    monkeypatch.setattr("multi_llm_wrapper.metering.ledger.writer.time.sleep", slept.append)
+    for number in range(1500):
+        ledger.add(record(number))
+    assert [] == slept
+    asyncio.run(ledger.aclose())
+
+
+BUSY = """
+import asyncio, sys
+from multi_llm_wrapper import LLMWrapper, OpenAIConfig, WrapperConfig
+from multi_llm_wrapper.testing import CompletionDouble
+
+async def main():
+    config = WrapperConfig(openai=OpenAIConfig(api_key="sk-test"), enable_caching=False, ledger=sys.argv[1])
+    async with LLMWrapper(config) as llm:
+        for _ in range(20_000):
+            await llm.query("Hello", "gpt-4o")
+        print(llm._ledger.lost)
+
+LLMWrapper.completion = CompletionDouble()
+asyncio.run(main())
+"""
+
+
+def test_a_program_that_never_waits_for_anything_loses_no_row(tmp_path: Path) -> None:
+    """Twice as many calls as may wait, as fast as they go, over a double."""
+    file = tmp_path / "u.db"
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY, f"sqlite:///{file}"], capture_output=True, text=True, check=False
+    )
+    assert (0, "0\n") == (done.returncode, done.stdout), done.stderr
+    assert 20_000 == len(ids(file))

@@ -21,6 +21,11 @@ class Notes:
         self._told = -quiet
         self._trouble = ""
 
+    @property
+    def in_trouble(self) -> bool:
+        """The last write failed."""
+        return bool(self._trouble)
+
     def lose(self, count: int, why: str) -> None:
         with self._lock:
             self.lost += count

@@ -20,8 +20,9 @@ from .sink import Bounds, RefusedError, Sink
 
 CROWDED = 1000
 YIELD = 0.0005
-"""From so many waiting records on, one call in 250 lets the thread in for so many seconds: beside a loop that never
-waits for anything, as with an in-memory double, Python would give it next to no time."""
+"""From so many waiting records on, one call in 50 (and each, before a record would be lost) lets the thread in for so
+many seconds: beside a loop that never waits for anything, as with an in-memory double, Python would give it next to no
+time. Not while the file cannot be written, for then no waiting helps."""
 
 
 class Writer:
@@ -57,14 +58,15 @@ class Writer:
         run = self._run
         if run is None or run.process != os.getpid():
             run = self._begin()
+        waiting = len(run.queue)
+        if waiting >= CROWDED and waiting % 50 == 0 and not self._notes.in_trouble:
+            time.sleep(YIELD)
         if len(run.queue) >= self._bounds.queue:
             self._notes.lose(1, "too many wait to be written")
             return
         run.queue.append(record)
         if not run.awake.is_set():
             run.wake()
-        elif len(run.queue) >= CROWDED and len(run.queue) % 250 == 0:
-            time.sleep(YIELD)
 
     async def aclose(self) -> None:
         run, self._run = self._run, None
