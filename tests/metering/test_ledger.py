@@ -483,7 +483,7 @@ def _log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "multi_llm_wrapper")
 
 
-def test_a_log_handler_that_raises_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_handler_that_raises_ends_nothing() -> None:
     """What could not be written is written as soon as it can be."""
 
     class Broken(logging.Handler):

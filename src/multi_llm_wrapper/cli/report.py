@@ -32,7 +32,6 @@ def table(
     *,
     numbers: int = 0,
     fixed: int = 0,
-    gap: int = 0,
 ) -> Table:
     """A table for a terminal, or plain columns for a pipe. The last `numbers` columns are aligned to the right; they
     and the first `fixed` are not folded when room is scarce. A line end in a heading counts in a terminal alone."""
