@@ -24,6 +24,7 @@ from multi_llm_wrapper import (
     ResponseStream,
     WrapperConfig,
 )
+from multi_llm_wrapper.caching.cache import TURN
 from multi_llm_wrapper.metering.ledger.reader import open_file
 from multi_llm_wrapper.metering.price_catalogue import Catalogue, load_catalogue
 from multi_llm_wrapper.metering.prices import PATIENCE, Prices
@@ -576,6 +577,50 @@ def test_a_leader_who_leaves() -> None:
 
     _, stats = played(Stage(a=ok(pause=1)), play, enable_caching=True)
     assert {**ANSWERED, "cache_hits": 1, "cost_usd": A_COSTS} == stats["a"]
+
+
+async def leaves(llm: LLMWrapper, way: str, prompt: str, turns: int) -> None:
+    """Asks, and goes after so many turns of the event loop, if it has not been answered before."""
+    stream = llm.stream(prompt, "a/m")
+    task = asyncio.create_task(llm.query(prompt, "a/m") if way == "query" else read(stream))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if way == "close":
+        await stream.aclose()
+    else:
+        task.cancel()
+    await asyncio.wait((task,))
+
+
+async def read(stream: ResponseStream) -> None:
+    async for _ in stream:
+        pass
+
+
+@pytest.mark.parametrize("cache", ["memory", "sqlite", None])
+@pytest.mark.parametrize("way", ["query", "stream", "close"])
+def test_who_leaves_at_any_moment_is_one_row(way: str, cache: str | None, tmp_path: Path) -> None:
+    """Alone or beside another one, with an answer in the cache or without: before anything was asked, too."""
+    file, stage, calls = tmp_path / "usage.db", Stage(a=ok()), 0
+    url = f"sqlite:///{tmp_path}/cache.db" if cache == "sqlite" else cache
+
+    async def main() -> None:
+        nonlocal calls
+        config = stage.config(prices=DOLLARS, cache=url, enable_caching=cache is not None, ledger=f"sqlite:///{file}")
+        async with listed(LLMWrapper(config, transport=stage)) as llm:
+            await llm.query("Known", "a/m")
+            await asyncio.gather(*(llm.query("Known", "a/m") for _ in range(TURN - 1)))  # the next hit waits
+            calls = TURN
+            for turns in range(1, 25):
+                await leaves(llm, way, "Known", turns)
+                await leaves(llm, way, f"New {turns}", turns)
+                both = (leaves(llm, way, f"Shared {turns}", turns + more) for more in range(2))
+                await asyncio.gather(*both)
+                calls += 4
+            await asyncio.sleep(0.05)
+
+    asyncio.run(main())
+    assert calls == len(rows(file))
 
 
 # --- times ------------------------------------------------------------------------------------------------------

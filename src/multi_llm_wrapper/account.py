@@ -62,10 +62,11 @@ _NOTHING = Reply()
 class Account:
     """The books of one call. `attempts` are those that have ended, in that order."""
 
-    __slots__ = ("_asked", "_prices", "_streamed", "attempts", "tags")
+    __slots__ = ("_asked", "_prices", "_streamed", "attempts", "closed", "tags")
 
     def __init__(self, prices: Prices, asked: object, streamed: bool) -> None:
         self.attempts: list[Attempt] = []
+        self.closed = False
         self.tags: Mapping[str, str] = NO_TAGS
         self._prices = prices
         self._asked = asked if isinstance(asked, str) else None
@@ -78,6 +79,7 @@ class Account:
         self, facts: Facts, status: str, reply: Reply | None, error: LLMError | None, *, cached: bool = False
     ) -> Record:
         """The call as it has ended; what it cost is put into `facts`. An answer from the cache costs nothing."""
+        self.closed = True
         attempts = self.attempts
         parts: list[Share] = []
         usage = cost = None

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from . import attempt, foreign, response
 from .account import Account, Attempt
-from .caching import Entry, Question
+from .caching import Entry, Question, Shared
 from .encoding import encode
 from .errors import GeneralError, IncompleteStreamError, LLMError
 from .legs import Leg, Legs
@@ -399,7 +399,10 @@ class Call:
     def _books(
         self, facts: Facts, status: str, reply: Reply | None, error: LLMError | None = None, *, cached: bool = False
     ) -> None:
-        """The call has ended so: its cost goes into `facts`, and all of it to the totals and the ledger."""
+        """The call has ended so: its cost goes into `facts`, and all of it to the totals and the ledger. Once: who
+        comes later, when its caller leaves what has ended, finds it booked."""
+        if self.account.closed:
+            return
         try:
             self.wrapper.record(self.account.close(facts, status, reply, error, cached=cached))
         except Exception as mistake:  # of ours, which is no reason to lose the answer
@@ -435,17 +438,21 @@ class Call:
         """The caller closed the stream."""
         return response.failure(error, self.cancelled(partial, first_token), partial)
 
-    def left(self, error: LLMError, partial: Reply | None, first_token: float | None, *, leads: bool) -> Response:
-        """The caller closed a stream that may be read for others too; one that `leads` is counted where it ends."""
-        facts = self._facts(None, None, first_token, None)
-        if not leads:
-            self._books(facts, "abandoned", None)
+    def left(self, error: LLMError, partial: Reply | None, first_token: float | None, work: Shared | None) -> Response:
+        """The caller closed a stream that may be read for others too; `work` as in `gone`."""
+        facts = self.gone(work, first_token)
         facts.attempts = self.budget.attempts  # of which the last may be under way still
         return response.failure(error, facts, partial)
 
-    def gone(self) -> None:
-        """The caller gave up while it waited for the answer to another call: nothing was sent for this one."""
-        self._books(self._facts(None, None, None, None), "abandoned", None)
+    def gone(self, work: Shared | None, first_token: float | None = None) -> Facts:
+        """The caller gave up. `work` is what is being done for this call, which is counted as that ends if it comes to
+        ask a provider; nothing was sent for one that waited for another call's (None)."""
+        facts = self._facts(None, None, first_token, None)
+        if work is None:
+            self._books(facts, "abandoned", None)
+        else:
+            work.then(lambda: self._books(facts, "abandoned", None))
+        return facts
 
     def echoed(self, answer: Response) -> Response:
         """The failure of a request that was made for another call: nothing was sent for this one."""

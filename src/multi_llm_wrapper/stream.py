@@ -277,7 +277,7 @@ class ResponseStream:
             if reader is None:
                 self._response = call.abandoned(error, reply, self._first_token)
             else:
-                self._response = call.left(error, reply, self._first_token, leads=reader.leads)
+                self._response = call.left(error, reply, self._first_token, reader.work)
         else:
             self._response = response.failure(error, Facts(None, None, self._wrapper.clock.time(), 0.0))
         self._chunks.clear()

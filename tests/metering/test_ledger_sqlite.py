@@ -122,10 +122,10 @@ def test_of_a_long_name_the_beginning_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_record_that_makes_no_row_does_not_take_the_others_with_it(tmp_path: Path) -> None:
-    """A number of more than 64 bits, half a character, a value of a wrong kind, none where one is needed."""
+    """A number of more than 64 bits, a value of a wrong kind, none where one is needed."""
     file = tmp_path / "u.db"
     unfit: list[dict[str, Any]] = [
-        {"usage": Usage(2**63)}, {"code": "\ud800"}, {"status_code": {}}, {"timestamp": None}, {"usage": 5},
+        {"usage": Usage(2**63)}, {"status_code": {}}, {"timestamp": None}, {"usage": 5},
         {"tags": {"a": object()}},
     ]  # fmt: skip
     records = [record(1), *(record(0, **changes) for changes in unfit), record(2)]
@@ -133,6 +133,25 @@ def test_a_record_that_makes_no_row_does_not_take_the_others_with_it(tmp_path: P
     with opened(file) as sink:
         assert len(unfit) == sink.write(records)
     assert ["req-1", "req-2"] == ids(file)
+
+
+def test_half_a_character_costs_no_row(tmp_path: Path) -> None:
+    """A name or a tag that is no proper text is written as far as it is; what else the row says is as it was."""
+    file, half = tmp_path / "u.db", "a\ud800b"
+    share = Share("openai", half, 0.5, Usage(7), Decimal("0.01"))
+    broken = Record(NOW, "success", half, "openai", half, 0.5, [share, share], {half: half}, usage=Usage(7), code=half)
+
+    with opened(file) as sink:
+        assert 0 == sink.write([broken])
+    found = only_row(file)
+    assert ("a?b", "a?b", "a?b", 7, 0.5) == tuple(
+        found[name] for name in ("asked", "model", "code", "input_tokens", "response_time")
+    )
+    assert ({"a?b": "a?b"}, ["a?b", "a?b"], "0.01") == (
+        json.loads(found["tags"]),
+        [one["model"] for one in json.loads(found["shares"])],
+        json.loads(found["shares"])[0]["cost_usd"],
+    )
 
 
 def test_columns_and_rows_fit() -> None:

@@ -11,6 +11,7 @@ guard       time limit and rest for a store that is slow or down
 
 from .cache import Cache
 from .entry import Entry
+from .flight import Shared
 from .key import Question
 
-__all__ = ["Cache", "Entry", "Question"]
+__all__ = ["Cache", "Entry", "Question", "Shared"]

@@ -111,6 +111,11 @@ class Reader(Generic[T]):
         """What the chunks so far add up to."""
         return self._seen.reply()
 
+    @property
+    def work(self) -> Shared | None:
+        """What is being done for this one, who was the first to ask."""
+        return self._cast if self.leads else None
+
     def leave(self) -> None:
         if self._cast is not None:
             self._cast.leave(self)

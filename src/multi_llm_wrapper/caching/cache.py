@@ -73,8 +73,9 @@ class Cacheable(Protocol):
     def recalled(self, entry: Entry, age: float) -> Response:
         """An answer that was got for another call, as the response of this one."""
 
-    def gone(self) -> None:
-        """The caller gave up while the request of another call was under way."""
+    def gone(self, work: Shared | None) -> object:
+        """The caller gave up. `work` is what is being done for this call, and may go on for others; None when it
+        waited for another one's."""
 
     def echoed(self, answer: Response) -> Response:
         """The failure of a request that was made for another call, a copy, as the response of this one."""
@@ -127,9 +128,10 @@ class Cache:
         key = cache_key(call.question(), "raw" if call.options and call.options.get("keep_raw") else "")
         found = self._in_memory(key, call.options) if wanted != REFRESH else None
         if found is not None:
+            response = self._concluded(call, found, own=True)
             if self._tally.hits % TURN == 0:
                 await asyncio.sleep(0)
-            return self._concluded(call, found, own=True)
+            return response
         ident = self._ident(call, key, wanted)
         while True:
             flight = self._flights.get(ident)
@@ -140,8 +142,7 @@ class Cache:
             try:
                 outcome = await flight.wait()
             except asyncio.CancelledError:
-                if not leads:
-                    call.gone()
+                call.gone(flight if leads else None)
                 raise
             if leads or not self._cut_short(outcome, flight, call):
                 return self._concluded(call, outcome, own=leads)

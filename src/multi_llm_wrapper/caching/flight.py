@@ -30,6 +30,13 @@ class Shared:
         self.task = self.loop.create_task(work)
         self.task.add_done_callback(self._ended)
 
+    def then(self, callback: Callable[[], None]) -> None:
+        """Calls it when all has ended, at once where it has."""
+        if self.task.done():
+            callback()
+        else:
+            self.task.add_done_callback(lambda _: callback())
+
     def _abandon(self) -> None:
         """Nobody wants it any more."""
         self._closed()

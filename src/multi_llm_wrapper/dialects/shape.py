@@ -12,6 +12,9 @@ import msgspec
 
 from ..errors import MalformedResponseError
 
+MAX_COUNT = 2**53
+"""What is larger no JSON reader holds exactly, and no database column either."""
+
 _decode = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode
 
@@ -68,11 +71,10 @@ def text(value: Any, where: str) -> str:
 
 def count(value: Any) -> int | None:
     """A token count, or None when it is not a sensible number (Cohere sends floats)."""
-    if type(value) is int:
-        return value if value >= 0 else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != value:
-        return None
-    return int(value)
+    kind = type(value)
+    if kind is int or kind is float:
+        return int(value) if 0 <= value < MAX_COUNT else None
+    return None
 
 
 def total(*counts: int | None) -> int | None:

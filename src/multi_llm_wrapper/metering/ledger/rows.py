@@ -81,6 +81,19 @@ def row(record: Record) -> tuple[Any, ...]:
     )
 
 
+def mended(record: Record) -> Record:
+    """The same with a "?" for what no file can hold: half a character, in a name or a tag that was no proper text."""
+    return msgspec.convert(_mended(msgspec.to_builtins(record)), Record)
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_mended(name): _mended(one) for name, one in value.items()}
+    return [_mended(one) for one in value] if isinstance(value, list) else value
+
+
 def _said(record: Record) -> bool:
     """Whether the row says all of the shares: at most one was asked, and it is the one that the row names."""
     if len(record.shares) != 1:
@@ -115,4 +128,4 @@ def _json(value: Any) -> str:
     return _encode(value).decode()
 
 
-__all__ = ["COLUMNS", "row"]
+__all__ = ["COLUMNS", "mended", "row"]

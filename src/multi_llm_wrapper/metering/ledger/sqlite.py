@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from msgspec import MsgspecError
+
 from ..record import Record
-from .rows import COLUMNS, row
+from .rows import COLUMNS, mended, row
 from .sink import RefusedError
 
 APPLICATION_ID = 0x4D4C574C  # "MLWL"
@@ -74,6 +76,7 @@ _UNFIT = (
     AttributeError,
     TypeError,
     ValueError,
+    MsgspecError,
 )
 """Raised for what is in a record, not for the state of the file: numbers of more than 64 bits, broken characters."""
 
@@ -110,11 +113,16 @@ class SQLiteSink:
         with self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
             for record in records:
-                try:
-                    connection.execute(_INSERT, row(record))
-                except _UNFIT:
-                    left_out += 1
+                left_out += not (_fits(connection, record) or _fits(connection, record, mended))
         return left_out
+
+
+def _fits(connection: sqlite3.Connection, record: Record, change: Callable[[Record], Record] | None = None) -> bool:
+    try:
+        connection.execute(_INSERT, row(change(record) if change is not None else record))
+    except _UNFIT:
+        return False
+    return True
 
 
 def _open(path: str) -> tuple[sqlite3.Connection, tuple[int, int] | None]:
