@@ -1,8 +1,7 @@
-"""What a call did and spent: its attempts, added up by provider, for the response, the totals and the ledger."""
+"""What a call did and spent: its attempts, added up by model, for the response, the totals and the ledger."""
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -12,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from multi_llm_wrapper.account import Account, Attempt, total, used
+from multi_llm_wrapper.account import Account, Attempt
 from multi_llm_wrapper.errors import IncompleteStreamError, LLMError, RateLimitError, ServerError
 from multi_llm_wrapper.metering.prices import Prices
-from multi_llm_wrapper.metering.record import Record, Share
+from multi_llm_wrapper.metering.record import Record, Share, total, used
 from multi_llm_wrapper.response import Facts
 from multi_llm_wrapper.types import Reply, Usage
 
@@ -61,56 +60,6 @@ def closed(
     found = Facts(last.provider, last.model, 1_800_000_000.0, 9.0, attempts=len(attempts), **facts)
     error = last.error if status != "success" else None
     return account.close(found, status, reply, error, cached=cached), found
-
-
-# --- sums -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("parts", "expected"),
-    [
-        ([], None),
-        ([None, None], None),
-        ([Usage(1, 2, 3)], Usage(1, 2, 3)),
-        ([None, Usage(1, 2, 3, None, 0, 1), None], Usage(1, 2, 3, None, 0, 1)),
-        ([Usage(1, 2, 3, 4, 5, 6), Usage(10, 20, 30, 40, 50, 60)], Usage(11, 22, 33, 44, 55, 66)),
-        ([Usage(1, None, 1), Usage(10, 2, None, 0)], Usage(11, 2, 1, 0)),
-        ([Usage(), Usage()], Usage()),
-    ],
-)
-def test_used(parts: list[Usage | None], expected: Usage | None) -> None:
-    """Each count is the sum of those that were reported, and None where none was."""
-    assert expected == used(parts)
-
-
-@pytest.mark.parametrize(
-    ("costs", "expected"),
-    [
-        ([], None),
-        ([None], None),
-        (["0.1"], "0.1"),
-        (["0.1", "0.2"], "0.3"),
-        (["0.1", None], None),
-        ([None, "0.1"], None),
-        (["0", "0"], "0"),
-        (["1000000", "0.00000000000000000001", "1E-30"], "1000000.000000000000000000010000000001"),
-    ],
-)
-def test_total(costs: list[str | None], expected: str | None) -> None:
-    """Exact, whatever precision the program computes with; one that is unknown makes the sum unknown."""
-    with decimal.localcontext(prec=3):
-        assert (None if expected is None else Decimal(expected)) == total(
-            None if cost is None else Decimal(cost) for cost in costs
-        )
-
-
-money = st.decimals(0, 1000, places=12)
-
-
-@given(st.lists(money, min_size=1))
-def test_total_is_exact(costs: list[Decimal]) -> None:
-    """As a sum of integers is."""
-    assert sum(int(cost.scaleb(12)) for cost in costs) == int((total(costs) or Decimal(0)).scaleb(12))
 
 
 # --- one attempt ------------------------------------------------------------------------------------------------
@@ -263,10 +212,13 @@ def test_a_fallback() -> None:
 
 
 def test_every_attempt_has_the_price_of_its_model() -> None:
-    """Two models of one provider: one share, in the name of the last one."""
+    """Two models of one provider: a share for each, and the other one is no retry."""
     record, _ = closed(an("a", "m", error=NO, usage=Usage(10, 5)), an("a", "n"), reply=Reply(usage=Usage(10, 5)))
 
-    assert [("n", Decimal("0.00022"), 1)] == [(share.model, share.cost, share.retries) for share in record.shares]
+    assert [("m", Decimal("0.00002"), "server_error", 0), ("n", Decimal("0.0002"), None, 0)] == [
+        (share.model, share.cost, share.error_type, share.retries) for share in record.shares
+    ]
+    assert Decimal("0.00022") == record.cost
 
 
 def test_one_unknown_price_makes_the_call_unknown() -> None:
@@ -279,10 +231,10 @@ def test_one_unknown_price_makes_the_call_unknown() -> None:
 
 
 def test_a_provider_that_was_asked_again() -> None:
-    """After another one: still one share, and the last attempt there decides about the error."""
+    """After another one: still one share, at its last attempt's place, and that one decides about the error."""
     record, _ = closed(an("a", error=NO), an("b", error=SLOW_DOWN), an("a"), reply=Reply(usage=Usage(1, 1, 2)))
 
-    assert [("a", None, 2, 1), ("b", "rate_limit", 1, 0)] == [
+    assert [("b", "rate_limit", 1, 0), ("a", None, 2, 1)] == [
         (share.provider, share.error_type, share.attempts, share.retries) for share in record.shares
     ]
 
@@ -327,7 +279,7 @@ def test_a_hedge_that_lost() -> None:
 )
 def test_a_hedge_at_the_same_provider_is_no_retry(attempts: list[Attempt], hedges: int, retries: int) -> None:
     """A retry follows a failure there; whoever lost a race did not fail."""
-    (share,) = closed(*attempts, reply=Reply(usage=Usage(1, 1, 2)))[0].shares
+    ((share, _),) = closed(*attempts, reply=Reply(usage=Usage(1, 1, 2)))[0].by_provider()
 
     assert (len(attempts), hedges, retries) == (share.attempts, share.hedges, share.retries)
 
@@ -374,7 +326,8 @@ def test_nothing_is_lost_or_counted_twice(tried: list[Attempt]) -> None:
 
     assert len(tried) == sum(share.attempts for share in record.shares)
     assert sum(one.hedge for one in tried) == sum(share.hedges for share in record.shares)
-    assert list(dict.fromkeys(one.provider for one in tried)) == [share.provider for share in record.shares]
+    models = [(one.provider, one.model) for one in reversed(tried)]
+    assert list(dict.fromkeys(models)) == [(share.provider, share.model) for share in reversed(record.shares)]
     assert used(one.usage for one in tried) == used(share.usage for share in record.shares) == record.usage
     assert total(s.cost for s in record.shares if s.usage is not None) == record.cost
     assert (None if record.cost is None else float(record.cost)) == facts.cost
@@ -393,7 +346,7 @@ def test_a_hedge_that_fails_makes_no_retry_of_the_attempt_that_it_was_beside() -
     first, hedge = an("a", seconds=30.0), an("a", "n", seconds=1.0, error=NO, hedge=True)
     first.ended, hedge.began, hedge.ended = 30.0, 2.0, 3.0
     record, _ = closed(hedge, first, reply=Reply(usage=Usage(1, 2)))
-    assert [(2, 1, 0)] == [(share.attempts, share.hedges, share.retries) for share in record.shares]
+    assert [(1, 1, 0), (1, 0, 0)] == [(share.attempts, share.hedges, share.retries) for share in record.shares]
 
 
 def test_the_request_id_of_a_failure_is_kept() -> None:

@@ -149,6 +149,20 @@ def test_a_fallback(way: str) -> None:
     assert {**ANSWERED, "cost_usd": B_COSTS} == stats["b"]
 
 
+@both
+def test_a_fallback_to_another_model_of_the_provider(way: str) -> None:
+    """One request at the provider, which was answered; an error of the first model, an answer of the second one."""
+    stage = Stage(a=[status(500), ok()])
+
+    async def play(llm: LLMWrapper) -> dict[str, Any]:
+        await WAYS[way](llm)
+        return llm.get_usage_stats(by="model")
+
+    models, stats = played(stage, play, fallbacks={"a/m": ["a/n"]})
+    assert {**ANSWERED, "unpriced_requests": 1} == stats["a"] == models["a/n"]
+    assert {**ZERO, "requests": 1, "errors": 1, "errors_by_class": {"server_error": 1}} == models["a/m"]
+
+
 def test_a_hedge_that_wins() -> None:
     """A request for both; the slower one is neither an error nor abandoned."""
     stage = Stage(a=ok(pause=100), b=ok(pause=1))

@@ -6,15 +6,15 @@ Every attempt is billed by its provider, the failed and the abandoned ones too, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from decimal import Context, Decimal
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from .errors import LLMError
 from .metering.prices import Prices
-from .metering.record import NO_TAGS, Record, Share
+from .metering.record import NO_TAGS, Record, Share, total, used
 from .response import Facts, usage_dict
 from .types import Reply, Usage
 
@@ -125,19 +125,20 @@ class Account:
         return Share(one.provider, one.model, took, one.usage, cost, one.failure, 1, int(one.hedge), 0, first_token)
 
     def _several(self, facts: Facts, reply: Reply | None) -> list[Share]:
-        """What each provider had to do with it. `reply` is that of the last attempt."""
+        """What each model had to do with it, in the order of its last attempt. `reply` is that of the last of all."""
         last = self.attempts[-1]
-        by_provider: dict[str, list[tuple[Attempt, Decimal | None]]] = {}
+        by_model: dict[tuple[str, str], list[tuple[Attempt, Decimal | None]]] = {}
         for one in self.attempts:
             cost = self._cost(one, facts.timestamp, reply if one is last else None)
-            by_provider.setdefault(one.provider, []).append((one, cost))
-        found = [_share(there) for there in by_provider.values()]
+            key = one.provider, one.model
+            by_model[key] = [*by_model.pop(key, []), (one, cost)]
+        found = [_share(there) for there in by_model.values()]
         if len(found) == 1:
             found[0].seconds = facts.response_time
         if facts.time_to_first_token is not None:
             who = self._delivered(facts.time_to_first_token)
             for share in found:
-                if share.provider == who.provider:
+                if (share.provider, share.model) == (who.provider, who.model):
                     share.first_token = facts.time_to_first_token
         return found
 
@@ -169,7 +170,7 @@ class Account:
 
 
 def _share(there: list[tuple[Attempt, Decimal | None]]) -> Share:
-    """All attempts at one provider."""
+    """All attempts at one model of a provider."""
     attempts = [one for one, _ in there]
     last = attempts[-1]
     return Share(
@@ -195,30 +196,4 @@ def _retries(attempts: list[Attempt]) -> int:
     return found
 
 
-def used(parts: Iterable[Usage | None]) -> Usage | None:
-    """The sum of each count over those that reported it; None when none reported anything."""
-    known = [part for part in parts if part is not None]
-    if len(known) < 2:
-        return known[0] if known else None
-    return Usage(*(_sum(counts) for counts in zip(*(structs.astuple(part) for part in known), strict=True)))
-
-
-def _sum(counts: tuple[int | None, ...]) -> int | None:
-    reported = [count for count in counts if count is not None]
-    return sum(reported) if reported else None
-
-
-def total(costs: Iterable[Decimal | None]) -> Decimal | None:
-    """The exact sum; None when there is nothing to add up, or when one of them is unknown."""
-    known = list(costs)
-    if len(known) < 2:
-        return known[0] if known else None
-    exact, found = Context(prec=60), Decimal(0)
-    for cost in known:
-        if cost is None:
-            return None
-        found = exact.add(found, cost)
-    return found
-
-
-__all__ = ["Account", "Attempt", "total", "used"]
+__all__ = ["Account", "Attempt"]

@@ -1,15 +1,16 @@
 """What all calls together were: sums and response times by provider and model, sums by tag.
 
 One idea: every number lives in one cell, that of a provider's model or that of a tag, and whatever else is asked for is
-added up from cells. Each cell is of fixed size and there are at most so many, so that calls leave nothing behind.
+added up from cells. A call that asked several models of one provider is one request there and one for each model: it
+has cells of its own. Each cell is of fixed size and there are at most so many, so that calls leave nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Context, Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ..types import Usage
 from .histogram import Histogram
@@ -97,7 +98,11 @@ class ModelCell(Cell):
     first_token: Histogram | None = None
     per_token: Histogram | None = None
 
-    def time(self, share: Share, response_time: float) -> None:
+    def count(self, share: Share, record: Record) -> None:
+        self.add(share, record.status == "abandoned")
+        self._time(share, record.response_time)
+
+    def _time(self, share: Share, response_time: float) -> None:
         self.response.record(share.seconds)
         if share.first_token is None:
             return
@@ -113,25 +118,38 @@ class ModelCell(Cell):
 
 
 class Meter:
-    """Totals since the start. A call counts once for each provider it asked, as an error if its last attempt failed."""
+    """Totals since the start. A call counts once for each provider it asked, as an error if its last attempt there
+    failed, and in the same way for each model."""
 
     def __init__(self) -> None:
-        self._models: dict[tuple[str, str], ModelCell] = {}
+        self._models: dict[_Model, ModelCell] = {}
+        self._several: dict[str, ModelCell] = {}  # provider -> calls that asked it for several models
+        self._parts: dict[_Model, ModelCell] = {}  # what each model had in those
         self._tags: dict[str, Cell] = {}
 
     def record(self, record: Record) -> None:
         """An answer that was there already, or was asked for by another call, is a cache hit and nothing else; a call
         that reached nobody is nothing."""
         if record.cached:
-            self._model(record.provider or "", record.model or "").cache_hits += 1
+            _model(self._models, record.provider or "", record.model or "").cache_hits += 1
+        elif len(record.shares) == 1:
+            self._count(self._models, record.shares[0], record)
         else:
-            abandoned = record.status == "abandoned"
-            for share in record.shares:
-                cell = self._models.get((share.provider, share.model)) or self._model(share.provider, share.model)
-                cell.add(share, abandoned)
-                cell.time(share, record.response_time)
+            for whole, parts in record.by_provider():
+                if len(parts) == 1:
+                    self._count(self._models, whole, record)
+                else:
+                    provider = whole.provider
+                    _cell(self._several, provider, provider, 0, ModelCell).count(whole, record)
+                    for part in parts:
+                        self._count(self._parts, part, record)
         if record.tags and (record.cached or record.shares):
             self._tagged(record)
+
+    @staticmethod
+    def _count(cells: dict[_Model, ModelCell], share: Share, record: Record) -> None:
+        cell = cells.get((share.provider, share.model)) or _model(cells, share.provider, share.model)
+        cell.count(share, record)
 
     def _tagged(self, record: Record) -> None:
         whole, abandoned = _whole(record), record.status == "abandoned"
@@ -142,9 +160,6 @@ class Meter:
                 cell.cache_hits += 1
             else:
                 cell.add(whole, abandoned)
-
-    def _model(self, provider: str, model: str) -> ModelCell:
-        return _cell(self._models, (provider, model), (provider, OTHER), len(model), ModelCell)
 
     def _tag(self, tag: str) -> Cell:
         return _cell(self._tags, tag, OTHER, len(tag), Cell)
@@ -159,7 +174,7 @@ class Meter:
             case "provider":
                 cells = self._providers(configured)
             case "model":
-                cells = {f"{provider}/{model}": cell for (provider, model), cell in self._models.items()}
+                cells = self._by_model()
             case "tag":
                 cells = self._tags
             case _:
@@ -168,9 +183,20 @@ class Meter:
 
     def _providers(self, configured: Iterable[str]) -> dict[str, Cell]:
         found = {name: Cell() for name in configured}
-        for (provider, _), cell in self._models.items():
+        for provider, cell in self._at_providers():
             found.setdefault(provider, Cell()).merge(cell)
         return found
+
+    def _by_model(self) -> dict[str, Cell]:
+        found: dict[str, Cell] = {}
+        for (provider, model), cell in (*self._models.items(), *self._parts.items()):
+            found.setdefault(f"{provider}/{model}", Cell()).merge(cell)
+        return found
+
+    def _at_providers(self) -> Iterator[tuple[str, ModelCell]]:
+        """The cells in which a call counts once for its provider."""
+        yield from ((provider, cell) for (provider, _), cell in self._models.items())
+        yield from self._several.items()
 
     def average_seconds(self, provider: str) -> float:
         """The mean response time; 0.0 when there was no request."""
@@ -188,9 +214,11 @@ class Meter:
         }
 
     def _of(self, provider: str) -> list[ModelCell]:
-        return [cell for (name, _), cell in self._models.items() if name == provider]
+        return [cell for name, cell in self._at_providers() if name == provider]
 
 
+_Model: TypeAlias = tuple[str, str]
+"""Of a provider."""
 _Key = TypeVar("_Key")
 _Cell = TypeVar("_Cell", bound=Cell)
 
@@ -203,6 +231,10 @@ def _cell(cells: dict[_Key, _Cell], key: _Key, other: _Key, length: int, new: ty
     if found is None:
         found = cells[key] = new()
     return found
+
+
+def _model(cells: dict[_Model, ModelCell], provider: str, model: str) -> ModelCell:
+    return _cell(cells, (provider, model), (provider, OTHER), len(model), ModelCell)
 
 
 def _whole(record: Record) -> Share:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
+from decimal import Context, Decimal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ..types import Usage
 
@@ -13,13 +13,13 @@ NO_TAGS: Mapping[str, str] = {}
 
 
 class Share(Struct):
-    """The part that one provider had in a call: all attempts there, failed, hedged and abandoned ones too."""
+    """What one model of a provider had to do in a call: all attempts there, failed, hedged and abandoned ones too."""
 
     provider: str
     model: str
-    """The name sent to it, in its last attempt."""
+    """The name sent to it."""
     seconds: float
-    """The time of the call, or of the attempts there where several providers were asked."""
+    """The time of the call, or of the attempts there where others were asked, too."""
     usage: Usage | None = None
     """What its attempts reported, added up; None when none did."""
     cost: Decimal | None = None
@@ -32,7 +32,7 @@ class Share(Struct):
     retries: int = 0
     """Attempts made because another one there had failed."""
     first_token: float | None = None
-    """Seconds from the start of the call to the first content, when this provider answered a stream."""
+    """Seconds from the start of the call to the first content, when it came from there."""
 
 
 class Record(Struct):
@@ -50,6 +50,7 @@ class Record(Struct):
     """Who answered, and under which name; of an error, whose it is."""
     response_time: float
     shares: list[Share]
+    """One for each model that was asked, in the order of its last attempt."""
     tags: Mapping[str, str] = NO_TAGS
     streamed: bool = False
     cached: bool = False
@@ -64,5 +65,61 @@ class Record(Struct):
     response_id: str | None = None
     attempts: int = 0
 
+    def by_provider(self) -> list[tuple[Share, list[Share]]]:
+        """What each provider had to do with it, and the parts of its models in that."""
+        there: dict[str, list[Share]] = {}
+        for share in self.shares:
+            there.setdefault(share.provider, []).append(share)
+        found = [(merged(parts), parts) for parts in there.values()]
+        if len(found) == 1:
+            found[0][0].seconds = self.response_time
+        return found
 
-__all__ = ["Record", "Share"]
+
+def merged(parts: list[Share]) -> Share:
+    """Several as one, under the name of the last; their own time is that of all together."""
+    if len(parts) == 1:
+        return parts[0]
+    last = parts[-1]
+    return Share(
+        last.provider,
+        last.model,
+        sum(part.seconds for part in parts),
+        used(part.usage for part in parts),
+        total(part.cost for part in parts if part.usage is not None),
+        last.error_type,
+        sum(part.attempts for part in parts),
+        sum(part.hedges for part in parts),
+        sum(part.retries for part in parts),
+        next((part.first_token for part in parts if part.first_token is not None), None),
+    )
+
+
+def used(parts: Iterable[Usage | None]) -> Usage | None:
+    """The sum of each count over those that reported it; None when none reported anything."""
+    known = [part for part in parts if part is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    return Usage(*(added(counts) for counts in zip(*(structs.astuple(part) for part in known), strict=True)))
+
+
+def added(counts: Iterable[int | None]) -> int | None:
+    """The sum of those that were reported; None when none was."""
+    reported = [count for count in counts if count is not None]
+    return sum(reported) if reported else None
+
+
+def total(costs: Iterable[Decimal | None]) -> Decimal | None:
+    """The exact sum; None when there is nothing to add up, or when one of them is unknown."""
+    known = list(costs)
+    if len(known) < 2:
+        return known[0] if known else None
+    exact, found = Context(prec=60), Decimal(0)
+    for cost in known:
+        if cost is None:
+            return None
+        found = exact.add(found, cost)
+    return found
+
+
+__all__ = ["Record", "Share", "added", "merged", "total", "used"]

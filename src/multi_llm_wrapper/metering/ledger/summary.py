@@ -14,6 +14,7 @@ from decimal import Context, Decimal
 from typing import Any, NamedTuple, TypeAlias
 
 from ..histogram import Histogram
+from ..record import added, total
 from .reader import Row, open_file, rows
 
 MAX_GROUPS = 5000
@@ -24,7 +25,7 @@ SLOT = 900
 
 
 class Part(NamedTuple):
-    """What counts of a call, or of one provider's share in it."""
+    """What counts of a call, or of the share that a provider or a model had in it."""
 
     seconds: float
     error_type: str | None
@@ -155,14 +156,22 @@ def _by_time(form: str) -> Grouping:
     return parts
 
 
-def _by_share(name: Callable[[str | None, str | None], str]) -> Grouping:
-    def parts(row: Row) -> Iterable[tuple[str, Part | None]]:
-        if row.shares is None:
-            return ((name(row.provider, row.model), None),)
-        abandoned = row.status == "abandoned"
-        return [(name(share["provider"], share["model"]), _part(share, abandoned)) for share in json.loads(row.shares)]
+def _by_model(row: Row) -> Iterable[tuple[str, Part | None]]:
+    if row.shares is None:
+        return ((f"{row.provider or NONE}/{row.model or NONE}", None),)
+    return [(f"{share['provider']}/{share['model']}", _part(share, row)) for share in json.loads(row.shares)]
 
-    return parts
+
+def _by_provider(row: Row) -> Iterable[tuple[str, Part | None]]:
+    if row.shares is None:
+        return ((row.provider or NONE, None),)
+    there: dict[str, list[Part]] = {}
+    for share in json.loads(row.shares):
+        there.setdefault(share["provider"], []).append(_part(share, row))
+    found = {provider: _merged(parts) for provider, parts in there.items()}
+    if len(found) == 1:
+        return [(provider, part._replace(seconds=row.response_time)) for provider, part in found.items()]
+    return found.items()
 
 
 def _by_tag(tag: str | None) -> Grouping:
@@ -179,8 +188,8 @@ TIMES = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d %H:00"}
 GROUPINGS: dict[str, Callable[[str | None], Grouping]] = {
     "day": lambda _: _by_time(TIMES["day"]),
     "hour": lambda _: _by_time(TIMES["hour"]),
-    "model": lambda _: _by_share(lambda provider, model: f"{provider or NONE}/{model or NONE}"),
-    "provider": lambda _: _by_share(lambda provider, model: provider or NONE),
+    "model": lambda _: _by_model,
+    "provider": lambda _: _by_provider,
     "tag": _by_tag,
 }
 
@@ -199,16 +208,27 @@ def _whole(row: Row) -> Part:
     )
 
 
-def _part(share: dict[str, Any], abandoned: bool) -> Part:
+def _part(share: dict[str, Any], row: Row) -> Part:
     cost = share.get("cost_usd")
     return Part(
         share["seconds"],
         share.get("error_type"),
-        abandoned,
+        row.status == "abandoned",
         share.get("input_tokens"),
         share.get("output_tokens"),
         share.get("cache_read_tokens"),
         None if cost is None else Decimal(cost),
+    )
+
+
+def _merged(parts: list[Part]) -> Part:
+    """Several models of one provider."""
+    return parts[-1]._replace(
+        seconds=sum(part.seconds for part in parts),
+        input_tokens=added(part.input_tokens for part in parts),
+        output_tokens=added(part.output_tokens for part in parts),
+        cache_read_tokens=added(part.cache_read_tokens for part in parts),
+        cost=total(part.cost for part in parts if (part.input_tokens, part.output_tokens) != (None, None)),
     )
 
 
