@@ -31,7 +31,7 @@ from multi_llm_wrapper.metering.prices import PATIENCE, Prices
 from multi_llm_wrapper.simulator import Brain, MemoryTransport, Plan, Step
 from multi_llm_wrapper.testing import CompletionDouble
 from multi_llm_wrapper.testing.clock import VirtualClock
-from tests.scripted import FAILURES, SILENT, Stage, ok, status
+from tests.scripted import FAILURES, SILENT, Act, Stage, ok, status
 from tests.servers import COUNTS, DONE, FINISH, delta, sse
 
 T = TypeVar("T")
@@ -129,6 +129,33 @@ def test_a_failure(way: str, kind: str) -> None:
 
     assert ("error", kind, None) == (response.status, response.error_type, response.metadata["cost_usd"])
     assert {**ZERO, "requests": 1, "errors": 1, "errors_by_class": {kind: 1}} == stats["a"]
+
+
+@both
+def test_a_reply_without_an_answer(way: str) -> None:
+    """Is billed all the same, with what it reported, also where the next attempt answers."""
+    stage = Stage(a=[Act(body=json.dumps(COUNTS).encode()), ok()])
+    response, stats = played(stage, WAYS[way], max_retries=1)
+
+    assert ("success", 2 * A_COSTS) == (response.status, response.metadata["cost_usd"])
+    assert "empty_response" == response.metadata["attempts_detail"][0]["error_type"]
+    twice = {name: 2 * ANSWERED[name] for name in ("tokens", "input_tokens", "output_tokens")}
+    assert {**ANSWERED, **twice, "retries": 1, "cost_usd": 2 * A_COSTS} == stats["a"]
+
+
+def test_an_empty_turn_of_claude() -> None:
+    """In a whole reply, whose events nobody has seen."""
+    counts = {"input_tokens": 25, "output_tokens": 1}
+    message = {"type": "message", "content": [], "stop_reason": "end_turn", "usage": counts}
+
+    async def play(llm: LLMWrapper) -> Response:
+        response: Response = await llm.query("Hello?", CLAUDE, max_retries=0)
+        return response
+
+    plan = Plan(200, {"content-type": "application/json"}, [Step(0.0, json.dumps(message).encode())])
+    response, stats = at_anthropic(play, plan)
+    assert ("empty_response", 0.00009) == (response.error_type, response.metadata["cost_usd"])
+    assert {**PART, "errors": 1, "errors_by_class": {"empty_response": 1}} == stats["anthropic"]
 
 
 @both

@@ -110,6 +110,7 @@ def whole(fold: Fold, target: Target) -> Reply:
         raise EmptyResponseError(
             f"{target.provider} sent a reply without any answer in it; try again, or ask another model.",
             code="no_answer",
+            usage=reply.usage,
         )
     if reply.finish_reason is None:
         reply.finish_reason = "other"

@@ -224,7 +224,9 @@ class Call:
             else:
                 leg.target.health.end(error, now - leg.began if took is None else took, now, leg.began)
             target, given_up = leg.target, error is GIVEN_UP
-            usage = leg.fold.reply().usage if error is not None and leg.fold is not None else None
+            usage = None
+            if error is not None:
+                usage = leg.fold.reply().usage if leg.fold is not None else error.usage
             self.account.attempts.append(
                 Attempt(
                     target.provider,

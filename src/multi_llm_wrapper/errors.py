@@ -18,7 +18,10 @@ HTTP status, then by the provider's structured code, and by message text only in
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from .types import Usage
 
 RejectedBy = Literal["client", "provider"]
 
@@ -27,7 +30,8 @@ class LLMError(Exception):
     """Base of all failures of a call; `str()` says what happened and what to do.
 
     Raised for the user only by `raise_for_status()` and `raise_on_error=True`; otherwise the same facts are in
-    the error response. `retry_after` is in seconds; `response` is the error response once there is one.
+    the error response. `retry_after` is in seconds; `usage` is what the provider counted all the same, for a reply
+    without an answer; `response` is the error response once there is one.
     """
 
     error_type: ClassVar[str] = "general_error"
@@ -44,6 +48,7 @@ class LLMError(Exception):
         request_id: str | None = None,
         retry_after: float | None = None,
         rejected_by: RejectedBy | None = None,
+        usage: Usage | None = None,
         response: Any = None,
     ) -> None:
         super().__init__(message)
@@ -55,6 +60,7 @@ class LLMError(Exception):
         self.request_id = request_id
         self.retry_after = retry_after
         self.rejected_by = rejected_by
+        self.usage = usage
         self.response = response
 
     def __reduce__(self) -> tuple[Any, ...]:

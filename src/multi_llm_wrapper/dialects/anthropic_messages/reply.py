@@ -26,7 +26,7 @@ from ...types import (
 from .. import failures
 from ..shape import arr, encode, excerpt, loads, obj, text, wrong
 from .blocks import Block, in_order
-from .words import NAME, STOP_REASONS
+from .words import NAME, STOP_REASONS, read_usage
 
 # Fields that are read here, or that say nothing about the answer; all others are kept.
 _MESSAGE = frozenset({"id", "type", "role", "model", "content", "stop_reason", "usage"})
@@ -144,7 +144,9 @@ class Decoder:
     def _refuse_empty(self) -> None:
         if not self._blocks:
             raise EmptyResponseError(
-                "The model ended its turn without a word; try again, or ask it in another way.", code="no_blocks"
+                "The model ended its turn without a word; try again, or ask it in another way.",
+                code="no_blocks",
+                usage=read_usage(self._usage) if self._usage else None,
             )
 
     def _report(self, usage: Any, events: list[Event]) -> None:
