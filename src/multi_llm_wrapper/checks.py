@@ -19,7 +19,8 @@ from .secret import Secret
 Check = Callable[[str, Any], Any]
 
 # lone surrogates (\ud800 and on) have no bytes in UTF-8, so nothing with one in it can be sent
-_TOKEN = re.compile(r"[^\s\x00-\x1f\x7f\ud800-\udfff]+")
+_PART = r"[^\s\x00-\x1f\x7f\ud800-\udfff]+"
+_TOKEN = re.compile(_PART)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_HEADER = re.compile(r"[\r\n\0\ud800-\udfff]")
 _ENV_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
@@ -261,7 +262,7 @@ def store(kind: str, *words: str) -> Check:
     return check
 
 
-_STORE = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
+_STORE = re.compile(rf"[a-z][a-z0-9+.-]*://{_PART}(?: +{_PART})*")  # with spaces inside, as files have them
 
 
 def near(word: str, known: Iterable[str]) -> str:

@@ -299,9 +299,11 @@ def _flag(name: str, value: Any) -> bool:
     return value
 
 
-def _texts(name: str, value: Any) -> dict[str, str]:
+def _tags(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
         raise _bad(name, "is no dict of texts", "give a dict of texts by text")
+    if any("=" in key for key in value):  # they are counted as "name=value"
+        raise _bad(name, "has a name with '=' in it", "leave it out of the name; a value may have one")
     return value
 
 
@@ -370,7 +372,7 @@ _CALL_OPTIONS: dict[str, Any] = {
     "hedge_after": _configured(checks.positive_or("auto")),
     "cache": _cache,
     "cache_ttl": _seconds,
-    "tags": _texts,
+    "tags": _tags,
     "api_key": _configured(checks.key),
     "extra_body": _object,
     "extra_headers": _configured(checks.headers),
