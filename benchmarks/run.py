@@ -60,8 +60,10 @@ async def _measure(base_url: str, quick: bool, say: Any) -> list[Row]:
 
 def table(rows: list[Row]) -> Table:
     result = Table(title="multi_llm_wrapper, CPU time on one core, shipped defaults without caching")
-    for name, justify in (("measure", "left"), ("measured", "right"), ("must reach", "right"), ("", "left")):
-        result.add_column(name, justify=justify)  # type: ignore[arg-type]  # rich's Literal
+    result.add_column("measure")
+    result.add_column("measured", justify="right")
+    result.add_column("must reach", justify="right")
+    result.add_column()
     for row in rows:
         sign = ">=" if row.at_least else "<="
         mark = "[green]yes[/]" if row.ok else "[red]NO[/]"

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Literal
 
 import msgspec
@@ -248,8 +249,7 @@ def _tools(strict: bool, optional_parameters: bool) -> st.SearchStrategy[list[To
         parameters=_optional(json_schemas) if optional_parameters else json_schemas,
         strict=_optional(st.booleans()) if strict else st.none(),
     )
-    unique: Callable[[Tool], str] = lambda tool: tool.function.name  # noqa: E731
-    return st.lists(st.builds(Tool, function), min_size=1, max_size=3, unique_by=unique)
+    return st.lists(st.builds(Tool, function), min_size=1, max_size=3, unique_by=attrgetter("function.name"))
 
 
 def _choices(offered: list[Tool]) -> st.SearchStrategy[Any]:
@@ -314,6 +314,11 @@ def canonical(reply: Reply) -> dict[str, Any]:
     for own in ("provider_finish_reason", "raw_usage", "native", "extras"):
         del fields[own]
     return fields
+
+
+def well_typed(reply: Reply) -> bool:
+    """Whether every field, down to the last, has the type that it is declared with."""
+    return reply == msgspec.convert(msgspec.to_builtins(reply), Reply)
 
 
 def reply_events(reply: Reply) -> st.SearchStrategy[list[Event]]:

@@ -203,6 +203,7 @@ async def test_nor_when_nobody_can_be_reached(scheme: str, heard: list[str], no_
                 settings = OpenAIConfig(api_key=CANARY, base_url=f"{scheme}://127.0.0.1:{port}/v1", proxy=proxy)
                 async with LLMWrapper(settings) as llm:
                     await everything(llm, "gpt-4o", heard)
+                    assert 4 == llm.get_usage_stats()["openai"]["errors"], "it failed before anything was asked"
 
 
 async def test_nor_when_it_comes_from_the_call_or_the_environment(
@@ -244,6 +245,7 @@ async def test_nor_when_a_foreign_client_says_it(
     mock_completion.side_effect = raised
     async with LLMWrapper(OpenAIConfig(api_key=CANARY)) as llm:
         await everything(llm, "gpt-4o", heard)
+        assert 4 == llm.get_usage_stats()["openai"]["errors"], "it failed before anything was asked"
     heard += [repr(mock_completion.call_args), str(mock_completion.await_args_list)]
 
 

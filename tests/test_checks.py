@@ -403,13 +403,17 @@ def test_lists_by_name_says_which_entry_is_wrong(value: Any) -> None:
         checks.lists_by_name(str)("field", value)
 
 
-@pytest.mark.parametrize("value", ["memory", "sqlite:///llm.db", "sqlite:///my files/llm.db", "redis://:pw@localhost:6379/0"])
+@pytest.mark.parametrize(
+    "value", ["memory", "sqlite:///llm.db", "sqlite:///my files/llm.db", "redis://:pw@localhost:6379/0"]
+)
 def test_a_store_is_a_word_or_a_url(value: str) -> None:
     """A known word and any URL say where things are kept."""
     assert value == checks.store("cache", "memory")("field", value)
 
 
-@pytest.mark.parametrize("value", ["disk", "", 5, True, f"{CANARY}@host", "Redis:/x", "sqlite://", "sqlite:// ", "sqlite:///a\n"])
+@pytest.mark.parametrize(
+    "value", ["disk", "", 5, True, f"{CANARY}@host", "Redis:/x", "sqlite://", "sqlite:// ", "sqlite:///a\n"]
+)
 def test_other_stores_are_refused(value: Any) -> None:
     """Anything else is refused, not repeated, with the words there are."""
     with pytest.raises(ValueError, match=r"^field is no cache; use 'memory' or a URL such as .*\.$") as caught:

@@ -157,8 +157,8 @@ def test_each_deployment_gets_its_turn() -> None:
         stage = Stage(a=status(500), b=status(500), c=status(500), d=ok("from d"))
         config = stage.config(max_retries=3, **behind(stage, "a", "b", "c", "d"))
 
-        async def play(llm: LLMWrapper) -> str | None:
-            llm.random = random.Random(seed)  # noqa: B023  # it is awaited within the same turn
+        async def play(llm: LLMWrapper, seed: int = seed) -> str | None:
+            llm.random = random.Random(seed)
             return (await llm.query("Hello?", "m")).content
 
         assert "from d" == stage.run(config, play)
@@ -179,8 +179,8 @@ def test_retries_alternate() -> None:
     for seed in range(10):
         stage = Stage(a=status(500), b=status(500), c=status(500))
 
-        async def play(llm: LLMWrapper) -> None:
-            llm.random = random.Random(seed)  # noqa: B023  # it is awaited within the same turn
+        async def play(llm: LLMWrapper, seed: int = seed) -> None:
+            llm.random = random.Random(seed)
             await llm.query("Hello?", "m", timeout=100.0)
 
         stage.run(stage.config(max_retries=4, **behind(stage, "a", "b", "c")), play)

@@ -106,7 +106,7 @@ def test_one_except_catches_all() -> None:
 def test_facts_are_by_name_only() -> None:
     """A fact is never mistaken for another one."""
     with pytest.raises(TypeError):
-        RateLimitError("x", "openai")  # type: ignore[call-arg]
+        RateLimitError("x", "openai")  # type: ignore[call-arg]  # wrong on purpose
 
 
 def test_the_base_is_general() -> None:

@@ -244,7 +244,7 @@ def test_leaving_during_a_race_leaves_nothing_behind(when: float, how: str) -> N
     config = hedged(stage, max_concurrency=1)
 
     async def play(llm: LLMWrapper) -> list[int]:
-        stream = llm.stream("Hello?", "a/m", **({"timeout": when + 0.25} if how == "timeout" else {}))  # type: ignore[arg-type]
+        stream = llm.stream("Hello?", "a/m", timeout=when + 0.25 if how == "timeout" else None)
 
         async def read() -> None:
             async for _ in stream:
@@ -288,7 +288,7 @@ def test_races_keep_every_promise(hosts: list[Act], retries: int, cancel_at: flo
             timeout_seconds=total,
         )
 
-        async def play(llm: LLMWrapper) -> tuple[Response, list[int]]:
+        async def play(llm: LLMWrapper, cancelled: bool = cancelled) -> tuple[Response, list[int]]:
             stream = llm.stream("Hello?", "a/m")
 
             async def read() -> None:
@@ -296,7 +296,7 @@ def test_races_keep_every_promise(hosts: list[Act], retries: int, cancel_at: flo
                     pass
 
             task = asyncio.create_task(read())
-            if cancelled:  # noqa: B023  # it is awaited within the same turn
+            if cancelled:
                 await asyncio.sleep(cancel_at)
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -30,13 +30,14 @@ from multi_llm_wrapper import (
     Response,
     Timeouts,
     WrapperConfig,
-    dialects,
     foreign,
 )
+from multi_llm_wrapper.dialects import openai_chat
 from multi_llm_wrapper.errors import CLASSES, LLMError
+from multi_llm_wrapper.fold import Fold
 from multi_llm_wrapper.litellm_bridge import package, reply
 from multi_llm_wrapper.sse import ServerEvent
-from tests.strategies import json_values
+from tests.strategies import json_values, well_typed
 
 KEY = "sk-secret-key"
 QUESTION = "What is the capital of France?"
@@ -795,16 +796,16 @@ MESSAGES = st.dictionaries(st.sampled_from(FIELDS), json_values)
 
 
 @given(st.sampled_from(("message", "delta")), MESSAGES | json_values, json_values, json_values)
-def test_any_shape_is_an_answer_or_malformed(field: str, message: Any, finish: Any, rest: Any) -> None:
-    """Whole or in chunks, at every place of a completion."""
+def test_any_shape_is_an_answer_or_an_error(field: str, message: Any, finish: Any, rest: Any) -> None:
+    """Whole or in chunks, at every place of a completion: read well typed, or an `LLMError`; nothing else is raised."""
     asked: Any = SimpleNamespace(target=SimpleNamespace(provider="openai"), clock=SimpleNamespace(time=lambda: 0.0))
     choice = {"index": 0, "finish_reason": finish, field: message, "provider_specific_fields": rest}
     for result in ({"choices": [choice], "usage": rest}, {"choices": rest}, {"choices": [rest], "error": message}):
         with suppress(LLMError):
-            reply.whole(result, asked)
+            assert well_typed(reply.whole(result, asked).reply)
         with suppress(LLMError):
             event = ServerEvent("", foreign.to_json(result, reply.tidy))
-            dialects.get("openai_chat").decoder().feed(event)
+            assert well_typed(Fold(openai_chat.read_usage).add_all(openai_chat.decoder().feed(event)).reply())
 
 
 # --- the package ------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def test_our_code_runs(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, ne
 
 @pytest.mark.parametrize("code", SHOWN)
 def test_litellms_code_is_python(code: str) -> None:
-    """What is only shown can be parsed."""
+    """What is only shown can be parsed: there is no `SyntaxError`."""
     compile(code, str(GUIDE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 

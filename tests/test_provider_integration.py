@@ -6,7 +6,7 @@ written with `mock_completion.delay`. Wherever a mock would hide something, the 
 
 # What is letter for letter the document's is neither formatted nor linted nor typed.
 # ruff: noqa: F841, I001, W293
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+# mypy: disable-error-code="no-untyped-def"
 
 import asyncio
 import gc

@@ -103,7 +103,7 @@ def test_a_star_import_gives_them_all() -> None:
 def test_another_name_is_an_attribute_error() -> None:
     """As of any module."""
     with pytest.raises(AttributeError, match=r"^module 'multi_llm_wrapper' has no attribute 'LLMWraper'$"):
-        multi_llm_wrapper.LLMWraper  # type: ignore[attr-defined]  # noqa: B018
+        _ = multi_llm_wrapper.LLMWraper  # type: ignore[attr-defined]  # wrong on purpose
     with pytest.raises(ImportError, match="cannot import name 'LLMWraper'"):
         exec("from multi_llm_wrapper import LLMWraper")
 

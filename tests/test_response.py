@@ -230,7 +230,7 @@ def test_attributes_are_read_only(name: str) -> None:
     with pytest.raises(AttributeError):
         delattr(response, name)
     with pytest.raises(AttributeError):
-        response.nonsense = 5  # type: ignore[attr-defined]
+        response.nonsense = 5  # type: ignore[attr-defined]  # wrong on purpose
 
 
 @pytest.mark.parametrize("name", KEYS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from hypothesis import given
@@ -24,6 +24,7 @@ from multi_llm_wrapper import (
 )
 from multi_llm_wrapper.config import PROVIDER_CONFIGS
 from multi_llm_wrapper.errors import AuthError, LLMError, UnsupportedFeatureError, ValidationError
+from multi_llm_wrapper.options import Options
 from multi_llm_wrapper.providers import ROWS, profile_of
 from multi_llm_wrapper.routing import MAX_KEPT, Limits, Router, Target, join_url
 from multi_llm_wrapper.secret import Secret
@@ -41,8 +42,10 @@ def router(config: WrapperConfig | None = None, environ: Mapping[str, str] = KEY
     return Router(config or WrapperConfig(), environ)
 
 
-def target(config: WrapperConfig | None = None, model: Any = "gpt-4o", environ: Any = KEYS, **options: Any) -> Target:
-    return router(config, environ).target(model, options)  # type: ignore[arg-type]
+def target(
+    config: WrapperConfig | None = None, model: Any = "gpt-4o", environ: Any = KEYS, **options: Unpack[Options]
+) -> Target:
+    return router(config, environ).target(model, options)
 
 
 # --- which provider ---------------------------------------------------------------------------------------------
@@ -516,13 +519,13 @@ def test_a_target_is_kept_until_something_changes() -> None:
     assert first is kept.target("gpt-4o", {})
 
 
-CHANGES: dict[str, tuple[Callable[[WrapperConfig], Any], Callable[[Target], Any], Any]] = {
+CHANGES: dict[str, tuple[Callable[[Any], Any], Callable[[Target], Any], Any]] = {
     "key": (lambda c: setattr(c.openai, "api_key", "new"), sent, "Bearer new"),
     "base_url": (lambda c: setattr(c.openai, "base_url", LOCAL), lambda t: t.base_url, LOCAL),
     "map": (lambda c: setattr(c.openai, "model_map", {"gpt-4o": "n"}), lambda t: t.model, "n"),
-    "map in place": (lambda c: c.openai.model_map.update({"gpt-4o": "n"}), lambda t: t.model, "n"),  # type: ignore[union-attr]
+    "map in place": (lambda c: c.openai.model_map.update({"gpt-4o": "n"}), lambda t: t.model, "n"),
     "headers in place": (
-        lambda c: c.openai.headers.__setitem__("X-A", "b"),  # type: ignore[union-attr]
+        lambda c: c.openai.headers.__setitem__("X-A", "b"),
         lambda t: t.headers.get("x-a"),
         "b",
     ),
@@ -595,7 +598,7 @@ def test_a_bad_change_inside_a_dict_is_refused_until_it_is_mended(
 async def test_a_bad_change_inside_a_dict_is_an_error_response() -> None:
     """Through the front door it is a validation error, not an exception."""
     wrapper = LLMWrapper(WrapperConfig(openai=OpenAIConfig("k")))
-    wrapper.config.providers["x"] = "text"  # type: ignore[assignment]
+    wrapper.config.providers["x"] = "text"  # type: ignore[assignment]  # wrong on purpose
     response = await wrapper.query("hi", "gpt-4o")
 
     assert ("error", "validation_error") == (response.status, response.error_type)

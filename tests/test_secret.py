@@ -52,7 +52,7 @@ PRINTERS: dict[str, Callable[[Any], str]] = {
     "format": format,
     "f-string": lambda value: f"{value} {value!r} {value!s} {value!a}",
     "percent": lambda value: "%s %r %a" % (value, value, value),  # noqa: UP031  # this way of formatting too
-    "str.format": lambda value: "{0} {0!r} {0!s}".format(value),  # noqa: UP032
+    "str.format": lambda value: "{0} {0!r} {0!s}".format(value),  # noqa: UP032  # and this one
     "in a list": lambda value: f"{[value]} {(value,)} { ({'key': value}) }",
     "pprint": pprint.pformat,
     "json with default": lambda value: json.dumps([value], default=repr),

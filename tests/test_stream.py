@@ -603,7 +603,7 @@ async def test_input_that_is_refused_is_an_error_chunk() -> None:
 async def test_an_unknown_option_is_a_type_error_at_once() -> None:
     llm = LLMWrapper()
     with pytest.raises(TypeError, match="temprature"):
-        llm.stream("Hello", "gpt-4o", temprature=1)  # type: ignore[call-arg]
+        llm.stream("Hello", "gpt-4o", temprature=1)  # type: ignore[call-arg]  # wrong on purpose
 
 
 @pytest.fixture

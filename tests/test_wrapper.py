@@ -318,7 +318,7 @@ async def test_what_a_protocol_has_no_words_for_is_refused_or_dropped(monkeypatc
 @pytest.mark.asyncio
 async def test_an_unknown_option_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="temprature"):
-        await LLMWrapper().query("Hello", "gpt-4o", temprature=1)  # type: ignore[call-overload]
+        await LLMWrapper().query("Hello", "gpt-4o", temprature=1)  # type: ignore[call-overload]  # wrong on purpose
 
 
 def test_a_configuration_of_one_provider_is_enough() -> None:
@@ -326,7 +326,7 @@ def test_a_configuration_of_one_provider_is_enough() -> None:
     assert LLMWrapper(OpenAIConfig(api_key=KEY)).config.openai is not None
     assert isinstance(LLMWrapper().config, WrapperConfig)
     with pytest.raises(ValueError, match="config is a dict"):
-        LLMWrapper({"openai": {}})  # type: ignore[arg-type]
+        LLMWrapper({"openai": {}})  # type: ignore[arg-type]  # wrong on purpose
 
 
 # --- again ------------------------------------------------------------------------------------------------------
@@ -704,7 +704,9 @@ def test_a_wrapper_opens_nothing() -> None:
 
 
 def test_the_transport_is_opened_when_it_is_first_needed() -> None:
+    """And stays the same."""
     llm = LLMWrapper()
+    assert llm._transport is None
     assert llm.transport is llm.transport
 
 
@@ -714,9 +716,10 @@ async def test_aclose_may_be_repeated_and_needs_no_beginning() -> None:
         llm = llm_at(server)
         await llm.aclose()
         await llm.__aexit__(None, None, None)
-        await llm.query("Hello", "gpt-4o")
+        assert "success" == (await llm.query("Hello", "gpt-4o")).status
+        closed = now()
         await llm.__aexit__(None, None, None)
-        await server.left()
+        assert await server.left() - closed < PROMPTLY
         await llm.aclose()
 
 
@@ -861,7 +864,8 @@ async def test_a_model_that_has_no_truth_is_refused_like_any_other() -> None:
         def __bool__(self) -> bool:
             raise ValueError("ambiguous")
 
-    response = await LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key=KEY))).query("Hello", Array())  # type: ignore[call-overload]
+    model: Any = Array()
+    response = await LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key=KEY))).query("Hello", model)
     assert ("validation_error", 0) == (response.error_type, response.metadata["attempts"])
 
 

@@ -196,7 +196,7 @@ def answers(response: Response) -> None:
 
     response.status = "error"  # type: ignore[assignment]
     response.usage = None  # type: ignore[misc]
-    response.contents  # type: ignore[attr-defined]  # noqa: B018
+    _ = response.contents  # type: ignore[attr-defined]
 
 
 async def streams(stream: ResponseStream) -> None:
@@ -244,4 +244,4 @@ def failures(response: Response) -> float | None:
     return None
 
 
-from multi_llm_wrapper import LLMWraper  # type: ignore[attr-defined]  # noqa: E402, F401
+from multi_llm_wrapper import LLMWraper  # type: ignore[attr-defined]  # noqa: E402, F401  # wrong on purpose

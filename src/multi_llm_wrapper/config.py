@@ -58,6 +58,8 @@ class _Checked:
     """Runs the check of a field, if there is one, on each assignment, and counts the change."""
 
     _checks: ClassVar[Mapping[str, checks.Check]] = {}
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    """Each subclass has its own."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = self._checks.get(name)
@@ -74,8 +76,7 @@ class _Checked:
         object.__setattr__(self, name, value)
 
     def _may_be_none(self, name: str) -> bool:
-        fields: dict[str, Field[Any]] = self.__dataclass_fields__  # type: ignore[attr-defined]  # of each subclass
-        return "None" in str(fields[name].type)
+        return "None" in str(self.__dataclass_fields__[name].type)
 
     def check(self) -> None:
         """What was changed inside a dict, which no assignment saw. Raises `ValueError`."""

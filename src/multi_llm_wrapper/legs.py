@@ -61,13 +61,12 @@ class Legs:
         can be asked, and asked all the same when none can."""
         if len(self.names) == 1:
             return self.leg(0, request, now, whatever=True)
-        refused: LLMError | None = None
+        refused: list[LLMError] = []
         for found in self._in_order(request, now):
             if isinstance(found, Leg):
                 return found
-            refused = refused or found
-        assert refused is not None  # noqa: S101  # there is at least one route
-        raise refused
+            refused.append(found)
+        raise refused[0]  # there is at least one route
 
     def after(self, leg: Leg, error: LLMError, request: ChatRequest, now: float, *, spare: bool) -> Leg | None:
         """Where else to ask after `error`: another deployment of the route that has not failed in this call (with

@@ -170,15 +170,13 @@ class LLMWrapper:
 
     @property
     def transport(self) -> Transport:
-        if self._transport is None:
-            self._open_transport()
-        assert self._transport is not None  # noqa: S101  # set just above
-        return self._transport
+        return self._open_transport() if self._transport is None else self._transport
 
-    def _open_transport(self) -> None:
+    def _open_transport(self) -> Transport:
         from .transport.http import HTTPTransport
 
         self._transport = HTTPTransport()
+        return self._transport
 
 
 def _ledger(url: str | None) -> Ledger | None:
@@ -197,7 +195,8 @@ def _wrapper_config(config: WrapperConfig | ProviderConfig | None) -> WrapperCon
         return config
     for name, kind in PROVIDER_CONFIGS.items():
         if type(config) is kind and kind is not ProviderConfig:  # which many providers take
-            return WrapperConfig(**{name: config})  # type: ignore[arg-type]  # the field of that class
+            fields: dict[str, Any] = {name: config}
+            return WrapperConfig(**fields)
     raise ValueError(
         f"config is a {type(config).__name__}; give a WrapperConfig, as in "
         "LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key=...)))."

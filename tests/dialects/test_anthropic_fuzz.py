@@ -1,4 +1,6 @@
-"""Anthropic Messages: whatever shape comes, nothing but an `LLMError` goes out."""
+"""Anthropic Messages: whatever shape comes, it is read with the types that are declared, or is an `LLMError`; no other
+exception goes out.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multi_llm_wrapper.dialects import anthropic_messages
-from multi_llm_wrapper.errors import LLMError, ValidationError
+from multi_llm_wrapper.errors import LLMError, MalformedResponseError, ValidationError
 from multi_llm_wrapper.fold import Fold
 from multi_llm_wrapper.sse import ServerEvent, SSEParser
-from multi_llm_wrapper.types import AssistantMessage, ChatRequest, NativeMessage, UserMessage
-from tests.strategies import json_values
+from multi_llm_wrapper.types import AssistantMessage, ChatRequest, Event, NativeMessage, UserMessage
+from tests.strategies import json_values, well_typed
 
 USAGE = {"input_tokens": 1, "output_tokens": 2, "output_tokens_details": {"thinking_tokens": 1}}
 BLOCKS: list[dict[str, Any]] = [
@@ -100,7 +102,7 @@ def replaced(value: Any, at: Place, new: Any) -> Any:
 
 
 def read_reply(body: bytes) -> None:
-    Fold(anthropic_messages.read_usage).add_all(anthropic_messages.decoder().reply(body)).reply()
+    assert well_typed(Fold(anthropic_messages.read_usage).add_all(anthropic_messages.decoder().reply(body)).reply())
 
 
 def read_events(events: list[dict[str, Any]]) -> None:
@@ -109,7 +111,7 @@ def read_events(events: list[dict[str, Any]]) -> None:
     for event in events:
         tolerate(lambda data: fold.add_all(decoder.feed(ServerEvent("", json.dumps(data).encode()))), event)
     tolerate(lambda _: fold.add_all(decoder.close()), None)
-    fold.reply()
+    assert well_typed(fold.reply())
 
 
 def tolerate(action: Callable[[Any], object], value: Any) -> LLMError | None:
@@ -126,13 +128,13 @@ wild: st.SearchStrategy[Any] = json_values | st.just("\ud800") | st.just([[[]]])
 
 @given(st.sampled_from(list(places(MESSAGE))), wild)
 def test_a_reply_with_one_wrong_value(at: Place, value: Any) -> None:
-    """Every value of a real reply may be anything."""
+    """Every value of a real reply may be anything: it is read well typed or refused, nothing else is raised."""
     tolerate(read_reply, json.dumps(replaced(MESSAGE, at, value)).encode())
 
 
 @given(st.sampled_from(list(places(EVENTS))), wild)
 def test_a_stream_with_one_wrong_value(at: Place, value: Any) -> None:
-    """Every value of every event may be anything."""
+    """Every value of every event may be anything: the answer so far is well typed, nothing else is raised."""
     events = replaced(EVENTS, at, value)
 
     read_events([event for event in events if isinstance(event, dict)])
@@ -140,17 +142,20 @@ def test_a_stream_with_one_wrong_value(at: Place, value: Any) -> None:
 
 @given(st.lists(st.sampled_from(EVENTS), max_size=12))
 def test_a_stream_in_any_order(events: list[dict[str, Any]]) -> None:
-    """Events may be missing, doubled or out of order."""
+    """Events may be missing, doubled or out of order: the answer so far is well typed, nothing else is raised."""
     read_events(copy.deepcopy(events))
 
 
 @given(st.binary(max_size=40) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes(body: bytes) -> None:
-    """What is no JSON, or no object, is refused in each direction."""
-    tolerate(read_reply, body)
-    for name in ("", "error", "content_block_delta"):
-        event = ServerEvent(name, body)
-        tolerate(lambda event: anthropic_messages.decoder().feed(event), event)
+    """What is no message, no error and no request is refused in each direction; as another event it may be passed over,
+    which leaves no answer."""
+    assert isinstance(tolerate(read_reply, body), MalformedResponseError)
+    assert tolerate(lambda event: anthropic_messages.decoder().feed(event), ServerEvent("error", body))
+    found: list[Event] = []
+    for name in ("", "content_block_delta"):
+        tolerate(lambda event: found.extend(anthropic_messages.decoder().feed(event)), ServerEvent(name, body))
+    assert [] == found
     assert tolerate(lambda raw: anthropic_messages.decode_request("/v1/messages", HEADERS, raw), body)
 
 
@@ -169,10 +174,14 @@ def test_a_request_with_one_wrong_value(at: Place, value: Any) -> None:
 
 @given(json_values)
 def test_hostile_native_messages(value: Any) -> None:
-    """Opaque data comes from wherever the caller kept it."""
+    """Opaque data comes from wherever the caller kept it: unless it says what the message says, the message is sent."""
     for content in (value, [value], [{"type": value}, {"type": "text", "text": value}]):
         turn = AssistantMessage("A", provider_data=NativeMessage("anthropic_messages", {"content": content}))
-        anthropic_messages.encode_request(ChatRequest(model="m", messages=[UserMessage("Hi"), turn]))
+        body = anthropic_messages.encode_request(ChatRequest(model="m", messages=[UserMessage("Hi"), turn])).body
+        _, sent = json.loads(body)["messages"]
+
+        assert "assistant" == sent["role"]
+        assert sent["content"] in ("A", content)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -420,5 +421,7 @@ def test_what_is_no_json_is_refused(value: Any) -> None:
 def test_encoding_changes_nothing_of_the_request() -> None:
     """The same request can be encoded twice, for a retry or another route."""
     asked = request(HI, native(THOUGHT), {"role": "tool", "tool_call_id": "toolu_1", "content": "x"})
+    before = copy.deepcopy(asked)
 
     assert anthropic_messages.encode_request(asked) == anthropic_messages.encode_request(asked)
+    assert before == asked

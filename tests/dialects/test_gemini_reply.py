@@ -30,7 +30,7 @@ from multi_llm_wrapper.types import (
     Usage,
     UsageReport,
 )
-from tests.strategies import json_values
+from tests.strategies import json_values, well_typed
 
 
 def chunk(*parts: Any, finish: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -463,7 +463,7 @@ def test_arguments_nested_deeply() -> None:
 
 
 def test_mutated_recordings(recordings: Path) -> None:
-    """Real chunks with anything in any place raise nothing but errors of ours."""
+    """Real chunks with anything in any place are read well typed or raise an error of ours."""
     chance = random.Random(7)
     junk: list[Any] = [None, True, 0, -1, 1.5, "", "x", [], [None], ["x"], {}, {"x": 1}, [{}], {"text": 1}, [[]]]
     failures = 0
@@ -472,11 +472,12 @@ def test_mutated_recordings(recordings: Path) -> None:
     for body in filter(None, bodies):
         for _ in range(15):
             broken = mutate(body, chance, junk)
-            decoder = gemini.decoder()
             try:
-                decoder.reply(msgspec.json.encode(broken))
+                events = gemini.decoder().reply(msgspec.json.encode(broken))
             except LLMError:
                 failures += 1
+            else:
+                assert well_typed(Fold(gemini.read_usage).add_all(events).reply())
     assert failures > 100
 
 
@@ -502,11 +503,14 @@ MORE = ("usageMetadata", "promptFeedback", "blockReason", "safetyRatings", "inde
     )
 )
 def test_anything_at_all(value: Any) -> None:
-    """JSON made of the protocol's own words, in any shape, raises nothing but errors of ours."""
-    data = msgspec.json.encode(value)
-    for read in (gemini.decoder().reply, lambda body: gemini.decoder().feed(ServerEvent("", body))):
-        try:
-            fold = Fold(gemini.read_usage).add_all(read(data))
-        except LLMError:
-            continue
-        fold.reply()
+    """JSON made of the protocol's own words, in any shape, is read well typed or raises an error of ours."""
+    inside = {"candidates": [{"content": {"parts": [value]}, "finishReason": value}]}
+    beside = {"candidates": [{"finishReason": "STOP"}], "usageMetadata": value, "responseId": value}
+    for body in (value, inside, beside):
+        data = msgspec.json.encode(body)
+        for read in (gemini.decoder().reply, lambda body: gemini.decoder().feed(ServerEvent("", body))):
+            try:
+                fold = Fold(gemini.read_usage).add_all(read(data))
+            except LLMError:
+                continue
+            assert well_typed(fold.reply())

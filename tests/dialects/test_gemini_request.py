@@ -291,12 +291,12 @@ NATIVE = [
     {"text": "see."},
     {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "c2lnbg=="},
 ]
-SAYS = {"content": "Let me see.", "calls": [("call_0_12345678", "f", '{"a":1.0}')]}
+CALL = ("call_0_12345678", "f", '{"a":1.0}')
 
 
 def test_native_parts_go_back_verbatim() -> None:
     """While the message says what the native parts say, they are sent in its place, and the result fits them."""
-    turn = assistant(*SAYS["calls"], content="Let me see.", native=NATIVE)  # type: ignore[arg-type]
+    turn = assistant(CALL, content="Let me see.", native=NATIVE)
     sent = body("?", turn, result("call_0_12345678", "ok"))
 
     assert sent["contents"][1] == {"role": "model", "parts": NATIVE}

@@ -12,7 +12,8 @@ from multi_llm_wrapper.dialects import openai_chat
 from multi_llm_wrapper.errors import LLMError, MalformedResponseError, ValidationError
 from multi_llm_wrapper.fold import Fold
 from multi_llm_wrapper.sse import ServerEvent, SSEParser
-from tests.strategies import json_values
+from multi_llm_wrapper.types import Extra, Reply
+from tests.strategies import json_values, well_typed
 
 CHUNK: dict[str, Any] = {
     "id": "chatcmpl-1",
@@ -106,27 +107,27 @@ def mutated(base: Any) -> st.SearchStrategy[Any]:
     return st.lists(st.tuples(st.sampled_from(places(base)), values), max_size=4).map(change)
 
 
-def decode(frames: list[bytes]) -> None:
+def decode(frames: list[bytes]) -> Reply:
     decoder, fold = openai_chat.decoder(), Fold(openai_chat.read_usage)
     try:
         for data in frames:
             fold.add_all(decoder.feed(ServerEvent("", data)))
     except LLMError:
         pass
-    fold.add_all(decoder.close()).reply()
+    return fold.add_all(decoder.close()).reply()
 
 
 @settings(max_examples=500)
 @given(st.lists(mutated(CHUNK), min_size=1, max_size=3))
 def test_mutated_chunks(values: list[Any]) -> None:
-    """Chunks with anything in the place of anything are read or are an LLMError."""
-    decode([json.dumps(value).encode() for value in values])
+    """Chunks with anything in the place of anything are read well typed or are an LLMError; nothing else is raised."""
+    assert well_typed(decode([json.dumps(value).encode() for value in values]))
 
 
 @settings(max_examples=300)
 @given(mutated(CHUNK), st.booleans())
 def test_mutated_bodies(value: Any, as_message: bool) -> None:
-    """Bodies with anything in the place of anything are read or are an LLMError."""
+    """Bodies with anything in the place of anything are read well typed or are an LLMError; nothing else is raised."""
     body = json.dumps(value).encode()
     if as_message:
         body = body.replace(b'"delta"', b'"message"')
@@ -134,7 +135,7 @@ def test_mutated_bodies(value: Any, as_message: bool) -> None:
         events = openai_chat.decoder().reply(body)
     except LLMError:
         return
-    Fold(openai_chat.read_usage).add_all(events).reply()
+    assert well_typed(Fold(openai_chat.read_usage).add_all(events).reply())
 
 
 @given(
@@ -143,27 +144,28 @@ def test_mutated_bodies(value: Any, as_message: bool) -> None:
 @example(b"\xff\xfe", "")
 @example(b'{"a": "\xff"}', "error")
 def test_any_bytes(data: bytes, name: str) -> None:
-    """Any bytes as body or event are read or are an LLMError."""
-    for read in (
-        lambda: openai_chat.decoder().reply(data),
-        lambda: openai_chat.decoder().feed(ServerEvent(name, data)),
-        lambda: [openai_chat.decoder().feed(event) for event in SSEParser().feed(b"data: " + data + b"\n\n")],
-    ):
+    """Any bytes as body are malformed, as event they are an LLMError or hold nothing but extras."""
+    with pytest.raises(MalformedResponseError):
+        openai_chat.decoder().reply(data)
+    for event in (ServerEvent(name, data), *SSEParser().feed(b"data: " + data + b"\n\n")):
         try:
-            read()
+            found = openai_chat.decoder().feed(event)
         except LLMError:
             continue
+        assert {Extra} >= {type(one) for one in found}
 
 
 @pytest.mark.parametrize("opening", ["[", '{"text":', '[{"type":"thinking","thinking":'])
 @pytest.mark.parametrize("place", ["reasoning_details", "content", "unknown", "audio"])
 def test_deep_nesting(opening: str, place: str) -> None:
-    """Nesting as deep as the parser takes is read or is malformed, where it has to be put together too."""
+    """Nesting as deep as the parser takes is read or is malformed, where it has to be put together too: never a
+    `RecursionError`."""
     closing = {"[": "]", "{": "}"}
     for depth in (100, 400, 800, 950, 980, 990, 1000, 100_000):
         tail = "".join(closing[mark] for mark in reversed(opening) if mark in closing)
         deep = opening * depth + "0" + tail * depth
-        decode([f'{{"choices":[{{"delta":{{"{place}":{deep}}}}}],"top":{deep}}}'.encode()] * 3)
+
+        assert well_typed(decode([f'{{"choices":[{{"delta":{{"{place}":{deep}}}}}],"top":{deep}}}'.encode()] * 3))
 
 
 def test_truncated_body() -> None:

@@ -124,7 +124,8 @@ def config(name: str, **given: Any) -> WrapperConfig:
     """A configuration with this provider's field alone."""
     if ROWS[name].own_address:
         given = {"base_url": ROWS[name].base_url, **given}
-    return WrapperConfig(**{name: PROVIDER_CONFIGS[name](**given)})  # type: ignore[arg-type]  # the field of that class
+    fields: dict[str, Any] = {name: PROVIDER_CONFIGS[name](**given)}
+    return WrapperConfig(**fields)
 
 
 async def ask(name: str, wire: Wire, messages: Any = PROMPT, **options: Any) -> Response:

@@ -99,7 +99,7 @@ def test_a_stream_folds_to_the_plain_answer(dialect: str, limit: int | None, que
 
 def tools_of(dialect: str, tools: list[Tool]) -> dict[str, Any]:
     """Tools in the words of a dialect."""
-    functions = [
+    functions: list[dict[str, Any]] = [
         {
             "name": t.function.name,
             "description": t.function.description or "",
@@ -110,7 +110,7 @@ def tools_of(dialect: str, tools: list[Tool]) -> dict[str, Any]:
     if dialect == "gemini":
         return {"tools": [{"functionDeclarations": functions}]}
     if dialect == "anthropic_messages":
-        return {"tools": [{"name": f["name"], "input_schema": {"type": "object"} | f["parameters"]} for f in functions]}  # type: ignore[operator]
+        return {"tools": [{"name": f["name"], "input_schema": {"type": "object"} | f["parameters"]} for f in functions]}
     return {"tools": [{"type": "function", "function": f} for f in functions]}
 
 

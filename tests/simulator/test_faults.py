@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 from typing import Any
 
 import pytest
@@ -132,12 +133,14 @@ def test_a_reset_forgets_faults_and_counts() -> None:
 
 @pytest.mark.parametrize("value", ["inf", "1e300", "-1e300", "1e-300", "0"])
 def test_no_number_breaks_a_fault(value: str) -> None:
-    """Whatever a header says, there is a plan."""
+    """Whatever a header says, there is a plan that can be carried out: a status, and waits that are numbers."""
     for name, fault in FAULTS.items():
         for param in fault.params:
             for dialect in DIALECTS:
                 request = with_fault(ask(dialect, stream="stream" in fault.on), f"{name}?{param}={value}").sim()
-                assert list(itertools.islice(Brain().handle(request).steps, 10)) is not None
+                plan = Brain().handle(request)
+                assert 100 <= plan.status < 600, name
+                assert not any(math.isnan(wait) for wait in (plan.delay, *(s.delay for s in _taken(plan).steps))), name
 
 
 def test_a_scenario_says_which_answers_fail() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from multi_llm_wrapper.simulator import Brain, Plan, SimRequest, Simulator, SimulatorServer, Step, whole
+from multi_llm_wrapper.simulator.plan import Cut
 from multi_llm_wrapper.testing.clock import VirtualClock
 from tests.simulator.support import DIALECTS, KEYS, RawClient, ask, body_of, decode, run, split_head, unchunked
 
@@ -318,9 +319,9 @@ def test_requests_ahead_of_their_turn_are_not_read_without_end() -> None:
 
 
 @pytest.mark.parametrize("cut", ["close", "reset"])
-def test_cuts_reach_the_client_as_they_are(simulator: Simulator, client: RawClient, cut: str) -> None:
+def test_cuts_reach_the_client_as_they_are(simulator: Simulator, client: RawClient, cut: Cut) -> None:
     """`close` ends the connection without the end of the body, `reset` with a TCP reset."""
-    simulator.script(lambda request: Plan(200, {}, [Step(0.0, b"half"), Step(0.1, b"", cut)]))  # type: ignore[arg-type]
+    simulator.script(lambda request: Plan(200, {}, [Step(0.0, b"half"), Step(0.1, b"", cut)]))
     client.send(ask("openai_chat").raw())
     data = client.until(b"half")
     if cut == "reset":

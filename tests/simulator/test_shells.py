@@ -9,6 +9,7 @@ import pytest
 
 from multi_llm_wrapper.errors import ConnectionError, LimitExceededError
 from multi_llm_wrapper.simulator import Brain, Limits, Plan, Step
+from multi_llm_wrapper.simulator.plan import Cut
 from tests.simulator.support import DIALECTS, KEYS, Shell, ask, body_of, decode, read, run
 
 SHELLS = ("http", "memory")
@@ -156,12 +157,12 @@ def test_a_cancelled_request_has_hung_up(kind: str) -> None:
 
 @pytest.mark.parametrize("cut", ["close", "reset"])
 @pytest.mark.parametrize("length", [None, 1000])
-def test_a_cut_is_a_broken_connection(kind: str, cut: str, length: int | None) -> None:
+def test_a_cut_is_a_broken_connection(kind: str, cut: Cut, length: int | None) -> None:
     """A body that ends too early, closed or reset, is a connection error after what came before it."""
 
     async def main() -> None:
         async with Shell(kind) as shell:
-            steps = [Step(0.0, b"begin"), Step(0.1, b"ning", cut)]  # type: ignore[arg-type]  # one of the two
+            steps = [Step(0.0, b"begin"), Step(0.1, b"ning", cut)]
             shell.brain.script(lambda request: Plan(200, {}, steps, length))
             reply = await shell.send(ask("openai_chat"))
 

@@ -178,7 +178,7 @@ async def test_it_forgets_nothing_it_never_had(mock_completion: CompletionDouble
     with pytest.raises(AttributeError):
         mock_completion.assert_called_onse()
     with pytest.raises(AttributeError):
-        mock_completion.__wrapped__  # noqa: B018
+        _ = mock_completion.__wrapped__
 
 
 # --- time -------------------------------------------------------------------------------------------------------

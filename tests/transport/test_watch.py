@@ -46,6 +46,13 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def cancellations() -> int:
+    """How many this task has been asked to bear, and has not been relieved of."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling()
+
+
 async def sleep(seconds: float, *limits: float) -> None:
     """Bounded by each of the limits, one set after the other."""
     with watch() as bounded:
@@ -58,28 +65,28 @@ async def test_a_block_that_lasts_too_long_ends_with_the_error() -> None:
     """The task goes on after it as if it had never been cancelled."""
     with pytest.raises(TooLateError):
         await sleep(SOON, LATE)
-    task = asyncio.current_task()
-    assert task is not None
-    assert 0 == task.cancelling()
+    assert 0 == cancellations()
     await asyncio.sleep(0)
 
 
 async def test_a_block_that_ends_in_time_is_left_alone() -> None:
-    """The timer of a block that is over does not strike what comes after."""
+    """The timer of a block that is over does not strike what comes after: nothing is raised, nobody is cancelled."""
     bounded = watch()
     with bounded:
         bounded.until(now() + LATE)
         await asyncio.sleep(0)
     await asyncio.sleep(2 * LATE)
+    assert 0 == cancellations()
 
 
 async def test_a_moment_that_moved_away_counts() -> None:
-    """The latest `until` holds, also when the timer was set for an earlier moment."""
+    """The latest `until` holds, also when the timer was set for an earlier moment: nothing is raised."""
     bounded = watch()
     with bounded:
         bounded.until(now() + LATE)
         bounded.until(now() + SOON)
         await asyncio.sleep(3 * LATE)
+    assert 0 == cancellations()
 
 
 async def test_a_moment_that_came_nearer_counts() -> None:
@@ -91,12 +98,13 @@ async def test_a_moment_that_came_nearer_counts() -> None:
 
 
 async def test_no_wait_is_no_lateness() -> None:
-    """Between `rest` and the next `until` time does not count."""
+    """Between `rest` and the next `until` time does not count: nothing is raised."""
     bounded = watch()
     with bounded:
         bounded.until(now() + LATE)
         bounded.rest()
         await asyncio.sleep(3 * LATE)
+    assert 0 == cancellations()
 
 
 async def test_a_wait_after_a_rest_is_bounded_again() -> None:
@@ -123,9 +131,7 @@ async def test_with_a_response_the_read_is_ended_and_the_task_spared() -> None:
         bounded.until(now() + LATE)
         with pytest.raises(TooLateError):
             await reply.next_chunk()
-        task = asyncio.current_task()
-        assert task is not None
-        assert 0 == task.cancelling()
+        assert 0 == cancellations()
 
 
 async def test_a_cancellation_from_outside_stays_one() -> None:
@@ -169,11 +175,12 @@ async def test_an_outer_timeout_still_works() -> None:
 
 
 async def test_a_watch_over_nothing_ends_nothing() -> None:
-    """Before there is a block or a response a late moment passes."""
+    """Before there is a block or a response a late moment passes: nothing is raised, nobody is cancelled."""
     idle = watch()
     idle.until(now() + LATE)
     await asyncio.sleep(2 * LATE)
     idle.stop()
+    assert 0 == cancellations()
 
 
 async def test_a_closed_watch_holds_nothing() -> None:

@@ -60,11 +60,10 @@ def encode_request(request: ChatRequest, profile: Profile = PLAIN, quirks: Quirk
 def _messages(messages: list[Message], quirks: Quirks) -> list[Any]:
     wire: list[Any] = []
     for message in messages:
-        kind = type(message)
-        if kind is AssistantMessage:
-            wire.append(_assistant(message, quirks.echo))  # type: ignore[arg-type]  # `kind` has narrowed it
-        elif kind is DeveloperMessage and not quirks.developer_role:
-            wire.append(SystemMessage(message.content, message.name))  # type: ignore[arg-type]  # as above
+        if type(message) is AssistantMessage:
+            wire.append(_assistant(message, quirks.echo))
+        elif type(message) is DeveloperMessage and not quirks.developer_role:
+            wire.append(SystemMessage(message.content, message.name))
         else:
             wire.append(message)
     return wire

@@ -82,7 +82,7 @@ def decode_request(path: str, headers: Mapping[str, str], body: bytes) -> ChatRe
         max_tokens=asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens,
         temperature=asked.temperature,
         top_p=asked.top_p,
-        stop=[asked.stop] if type(asked.stop) is str else asked.stop,  # type: ignore[arg-type]  # narrowed
+        stop=[asked.stop] if isinstance(asked.stop, str) else asked.stop,
         seed=asked.seed,
         stream=bool(asked.stream),
     )
