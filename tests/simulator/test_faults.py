@@ -83,6 +83,8 @@ def test_a_question_about_a_model_asks_for_nothing() -> None:
         ("cutt", "did you mean 'cut'"),
         ("cut?j=1", "has no parameter 'j'"),
         ("cut?k=many", "'k=many' is no parameter"),
+        ("cut?k=-1", "k of the fault cut is -1.0; it must be a number from 0"),
+        ("cut?seed=inf", "seed of the fault cut is inf"),
         ("cut k", "is no fault"),
         ("cut?k=--", "no number"),
         ("x" * 2000, "at most"),

@@ -40,6 +40,9 @@ def make(name: str, **params: float) -> Spec:
     if unknown:
         known = ", ".join([*fault.params, *OURS])
         raise ValueError(f"the fault {name} has no parameter {unknown[0][:60]!r}; it has {known}")
+    wrong = [key for key, value in given.items() if not value >= 0 or (key == "seed" and value == float("inf"))]
+    if wrong:
+        raise ValueError(f"{wrong[0]} of the fault {name} is {given[wrong[0]]}; it must be a number from 0")
     ours = {key: given.pop(key, usual) for key, usual in OURS.items()}
     return Spec(fault, {**fault.params, **given}, ours["times"], ours["p"], int(ours["seed"]))
 
