@@ -70,7 +70,7 @@ def test_one_answer() -> None:
     reply = Reply(content="x", usage=Usage(30, 20, 50), finish_reason="stop", response_id="id")
     record, facts = closed(an("a"), reply=reply, time_to_first_token=2.0, request_id="req")
 
-    share = Share("a", "m", 9.0, Usage(30, 20, 50), Decimal("0.00007"), first_token=2.0)
+    share = Share("a", "m", 9.0, Usage(30, 20, 50), Decimal("0.00007"), first_token=2.0, per_token=7 / 19)
     assert (
         Record(
             timestamp=1_800_000_000.0,
@@ -206,7 +206,7 @@ def test_a_fallback() -> None:
 
     assert [
         Share("a", "m", 3.0, Usage(10, 5, 15), Decimal("0.00002"), "rate_limit", attempts=2, retries=1),
-        Share("b", "m", 3.0, Usage(30, 20, 50), Decimal("0.007"), first_token=5.0),
+        Share("b", "m", 3.0, Usage(30, 20, 50), Decimal("0.007"), first_token=5.0, per_token=4 / 19),
     ] == record.shares
     assert (Usage(40, 25, 65), Decimal("0.00702"), 0.00702) == (record.usage, record.cost, facts.cost)
 
@@ -253,7 +253,7 @@ def test_a_hedge_that_won() -> None:
 
     assert [
         Share("a", "m", 3.0, Usage(10, 5, 15), Decimal("0.00002")),
-        Share("b", "m", 1.0, Usage(30, 20, 50), Decimal("0.007"), hedges=1, first_token=3.0),
+        Share("b", "m", 1.0, Usage(30, 20, 50), Decimal("0.007"), hedges=1, first_token=3.0, per_token=6 / 19),
     ] == record.shares
     assert 0.00702 == facts.cost
 
@@ -329,16 +329,51 @@ def test_nothing_is_lost_or_counted_twice(tried: list[Attempt]) -> None:
     models = [(one.provider, one.model) for one in reversed(tried)]
     assert list(dict.fromkeys(models)) == [(share.provider, share.model) for share in reversed(record.shares)]
     assert used(one.usage for one in tried) == used(share.usage for share in record.shares) == record.usage
-    assert total(s.cost for s in record.shares if s.usage is not None) == record.cost
+    unknown = any(share.unpriced for share in record.shares)
+    assert record.cost == (None if unknown else total(share.cost for share in record.shares))
+    by_provider = [whole for whole, _ in record.by_provider()]
+    assert total(s.cost for s in by_provider) == total(s.cost for s in record.shares)
+    assert unknown == any(whole.unpriced for whole in by_provider)
     assert (None if record.cost is None else float(record.cost)) == facts.cost
 
 
-def test_the_first_token_is_that_of_who_sent_it() -> None:
-    """After a restart that is not who answered."""
+@pytest.mark.parametrize("second", ["a", "b"])
+def test_the_first_token_is_that_of_who_sent_it(second: str) -> None:
+    """After a restart that is not who answered, and there is no time per token, at the same provider neither."""
     record, _ = closed(
-        an("a", seconds=5.0, error=NO), an("b", seconds=2.0), reply=Reply(usage=Usage(1, 2)), time_to_first_token=1.0
+        an("a", seconds=5.0, error=NO), an(second, seconds=2.0), reply=Reply(usage=Usage(1, 9)), time_to_first_token=1.0
     )
-    assert [("a", 1.0), ("b", None)] == [(share.provider, share.first_token) for share in record.shares]
+    assert {"a": 1.0, "b": None}.items() >= {share.provider: share.first_token for share in record.shares}.items()
+    assert {None} == {share.per_token for share in record.shares}
+
+
+@pytest.mark.parametrize(("output", "pace"), [(None, None), (0, None), (1, None), (2, 8.0), (5, 2.0)])
+def test_time_per_token(output: int | None, pace: float | None) -> None:
+    """From the first token to the end, by each of the others; one token has none, and a number that is not known."""
+    record, _ = closed(an("a"), reply=Reply(usage=Usage(9, output)), time_to_first_token=1.0)
+    assert [(1.0, pace)] == [(share.first_token, share.per_token) for share in record.shares]
+
+
+def test_time_per_token_after_a_fallback() -> None:
+    """That of the answer, of its own tokens; both times are counted from the start of the call."""
+    failed = an("a", seconds=5.0, error=NO, usage=Usage(9, 100))
+    record, _ = closed(failed, an("a", seconds=4.0), reply=Reply(usage=Usage(9, 11)), time_to_first_token=6.0)
+    assert [(6.0, 0.3)] == [(share.first_token, share.per_token) for share in record.shares]
+
+
+def test_time_per_token_of_a_failure() -> None:
+    """There is none: the stream broke off, or went on elsewhere."""
+    record, _ = closed(an("a", error=NO, usage=Usage(9, 11)), status="error", time_to_first_token=1.0)
+    assert [(1.0, None)] == [(share.first_token, share.per_token) for share in record.shares]
+
+
+def test_some_attempts_without_a_price() -> None:
+    """What is known stays in the share, which says that it is not all; the cost of the call is not known."""
+    reply = Reply(usage=Usage(1, 1, 2), response_model="renamed")
+    record, _ = closed(an("c", error=NO, usage=Usage(5, 5)), an("c"), reply=reply)
+
+    assert [(Decimal("0.003"), True)] == [(share.cost, share.unpriced) for share in record.shares]
+    assert None is record.cost
 
 
 def test_a_hedge_that_fails_makes_no_retry_of_the_attempt_that_it_was_beside() -> None:

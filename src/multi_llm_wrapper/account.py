@@ -92,7 +92,7 @@ class Account:
             else:
                 parts = self._several(facts, reply)
                 usage = used(part.usage for part in parts)
-                cost = total(part.cost for part in parts if part.usage is not None)
+                cost = None if any(part.unpriced for part in parts) else total(part.cost for part in parts)
         facts.cost = 0.0 if cached else None if cost is None else float(cost)
         if reply is None:
             reply = _NOTHING
@@ -121,8 +121,19 @@ class Account:
 
     def _one(self, one: Attempt, facts: Facts, reply: Reply | None) -> Share:
         cost = self._cost(one, facts.timestamp, reply)
-        took, first_token = facts.response_time, facts.time_to_first_token
-        return Share(one.provider, one.model, took, one.usage, cost, one.failure, 1, int(one.hedge), 0, first_token)
+        return Share(
+            one.provider,
+            one.model,
+            facts.response_time,
+            one.usage,
+            cost,
+            one.failure,
+            1,
+            int(one.hedge),
+            0,
+            facts.time_to_first_token,
+            _pace(one, facts),
+        )
 
     def _several(self, facts: Facts, reply: Reply | None) -> list[Share]:
         """What each model had to do with it, in the order of its last attempt. `reply` is that of the last of all."""
@@ -140,6 +151,7 @@ class Account:
             for share in found:
                 if (share.provider, share.model) == (who.provider, who.model):
                     share.first_token = facts.time_to_first_token
+                    share.per_token = _pace(who, facts) if who is last else None
         return found
 
     def _delivered(self, first_token: float) -> Attempt:
@@ -172,18 +184,27 @@ class Account:
 def _share(there: list[tuple[Attempt, Decimal | None]]) -> Share:
     """All attempts at one model of a provider."""
     attempts = [one for one, _ in there]
-    last = attempts[-1]
+    last, cost = attempts[-1], total(cost for _, cost in there)
     return Share(
         provider=last.provider,
         model=last.model,
         seconds=sum(one.seconds for one in attempts),
         usage=used(one.usage for one in attempts),
-        cost=total(cost for one, cost in there if one.usage is not None),
+        cost=cost,
+        partly_priced=cost is not None and any(known is None and one.usage is not None for one, known in there),
         error_type=last.failure,
         attempts=len(attempts),
         hedges=sum(one.hedge for one in attempts),
         retries=_retries(attempts),
     )
+
+
+def _pace(one: Attempt, facts: Facts) -> float | None:
+    """Seconds for each token of an answer after its first."""
+    tokens = one.usage.output_tokens if one.usage is not None else None
+    if facts.time_to_first_token is None or tokens is None or tokens < 2 or one.failure is not None:
+        return None
+    return (facts.response_time - facts.time_to_first_token) / (tokens - 1)
 
 
 def _retries(attempts: list[Attempt]) -> int:

@@ -141,6 +141,7 @@ def test_a_failure_counts_as_request_and_error_of_its_class() -> None:
 
 
 def test_retries_and_hedges_are_added_up() -> None:
+    """Over all calls of a provider, each of which is one request however often it was sent."""
     shares = [_share(attempts=3, retries=2), _share(attempts=2, hedges=1), _share(attempts=4, hedges=1, retries=2)]
     found = _recorded(*(_record(share) for share in shares)).stats()["openai"]
 
@@ -277,8 +278,9 @@ def test_a_tag_counts_the_call_once() -> None:
     """However many providers were asked: with the sums of the call, as an error only if the call was one."""
     tags = {"team": "search", "env": "prod"}
     shares = (_share("groq", error_type="timeout", attempts=2, retries=1), _share(attempts=2, hedges=1))
+    paid = (shares[0], _share(attempts=2, hedges=1, usage=Usage(5, 5, 10), cost=Decimal("0.5")))
     meter = _recorded(
-        _record(*shares, tags=tags, usage=Usage(5, 5, 10), cost=Decimal("0.5")),
+        _record(*paid, tags=tags),
         _record(*shares, tags={"team": "search"}, status="error", error_type="overloaded"),
         _record(_share(), tags={"team": "search"}, status="abandoned", error_type="incomplete_stream"),
         _record(tags={"team": "search"}, cached=True),
@@ -408,34 +410,17 @@ def test_where_there_is_nothing_times_are_zero() -> None:
 
 
 def test_a_stream_has_the_times_of_its_tokens() -> None:
-    """From the start to the first one, and from there to the end by each of the others."""
+    """The time to the first one, and that for each of the others where it is known."""
     meter = _recorded(
-        _record(_share(seconds=2.5, first_token=0.5, usage=Usage(9, 5)), streamed=True),
-        _record(_share(seconds=1.125, first_token=0.5, usage=Usage(9, 2)), streamed=True),
+        _record(_share(seconds=2.5, first_token=0.5, per_token=0.5), streamed=True),
+        _record(_share(seconds=1.125, first_token=0.5, per_token=0.625), streamed=True),
         _record(_share(model="mini", seconds=1.0, first_token=0.75), streamed=True),
-        _record(_share(model="mini", seconds=1.0, first_token=0.25, usage=Usage(9, 2)), status="abandoned"),
+        _record(_share(model="mini", seconds=1.0, first_token=0.25, per_token=0.75), status="abandoned"),
     )
     found = meter.response_times("openai")
 
     assert (4, 0.5, 0.75) == tuple(found["time_to_first_token"][name] for name in ("count", "mean", "max"))
     assert (3, 0.625, 0.75) == tuple(found["time_per_output_token"][name] for name in ("count", "mean", "max"))
-
-
-@pytest.mark.parametrize("usage", [None, Usage(9), Usage(9, 0), Usage(9, 1)])
-def test_one_token_has_no_pace(usage: Usage | None) -> None:
-    """Nor has a number of tokens that is not known."""
-    found = _recorded(_record(_share(seconds=2.0, first_token=0.5, usage=usage))).response_times("openai")
-
-    assert (1, NO_TIMES) == (found["time_to_first_token"]["count"], found["time_per_output_token"])
-
-
-def test_the_pace_after_a_fallback_is_that_of_the_answer() -> None:
-    """The first token is timed from the start of the call, the share from its own: the end of the call is the end."""
-    failed = _share("groq", seconds=5.0, error_type="timeout")
-    answer = _share(seconds=2.0, first_token=6.0, usage=Usage(9, 11))
-    found = _recorded(_record(failed, answer, response_time=7.0)).response_times("openai")
-
-    assert (2.0, 0.1) == (found["max"], found["time_per_output_token"]["max"])
 
 
 # --- the guide --------------------------------------------------------------------------------------------------

@@ -39,14 +39,14 @@ def test_used(parts: list[Usage | None], expected: Usage | None) -> None:
         ([None], None),
         (["0.1"], "0.1"),
         (["0.1", "0.2"], "0.3"),
-        (["0.1", None], None),
-        ([None, "0.1"], None),
+        (["0.1", None], "0.1"),
+        ([None, "0.1"], "0.1"),
         (["0", "0"], "0"),
         (["1000000", "0.00000000000000000001", "1E-30"], "1000000.000000000000000000010000000001"),
     ],
 )
 def test_total(costs: list[str | None], expected: str | None) -> None:
-    """Exact, whatever precision the program computes with; one that is unknown makes the sum unknown."""
+    """Exact, whatever precision the program computes with; those that are unknown add nothing."""
     with decimal.localcontext(prec=3):
         assert (None if expected is None else Decimal(expected)) == total(
             None if cost is None else Decimal(cost) for cost in costs
@@ -92,9 +92,10 @@ def test_the_only_provider_has_the_time_of_the_call() -> None:
     assert (1.0, 2.0) == (M.seconds, N.seconds)
 
 
-def test_one_unknown_price_makes_the_providers_cost_unknown() -> None:
-    """Unless that model reported nothing, for then there is nothing to price."""
+def test_a_model_without_a_price() -> None:
+    """What is known stays, and the rest is told; where it reported nothing, there is nothing to price."""
     priceless, silent = Share("a", "x", 1.0, Usage(3)), Share("a", "y", 1.0)
 
-    assert [None] == [whole.cost for whole, _ in shared(M, priceless)]
-    assert [Decimal("0.1")] == [whole.cost for whole, _ in shared(M, silent)]
+    assert [(Decimal("0.1"), True)] == [(whole.cost, whole.unpriced) for whole, _ in shared(M, priceless)]
+    assert [(Decimal("0.1"), False)] == [(whole.cost, whole.unpriced) for whole, _ in shared(M, silent)]
+    assert [(None, True)] == [(whole.cost, whole.unpriced) for whole, _ in shared(priceless, silent)]

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from ..types import Usage
 from .histogram import Histogram
-from .record import Record, Share
+from .record import Record, Share, total
 
 MAX_CELLS = 1000
 """Models and, apart from them, tags that are told apart. What is beyond counts as `OTHER`, at its provider."""
@@ -60,9 +60,13 @@ class Cell:
         self.hedges += share.hedges
         self.retries += share.retries
         if share.usage is not None:
-            self._use(share.usage, share.cost)
+            self._use(share.usage)
+            if share.cost is not None:
+                self.cost = self._context.add(self.cost, share.cost)
+            if share.cost is None or share.partly_priced:
+                self.unpriced_requests += 1
 
-    def _use(self, usage: Usage, cost: Decimal | None) -> None:
+    def _use(self, usage: Usage) -> None:
         inside, outside = usage.input_tokens or 0, usage.output_tokens or 0
         self.tokens += inside + outside if usage.total_tokens is None else usage.total_tokens
         self.input_tokens += inside
@@ -70,10 +74,6 @@ class Cell:
         self.cache_read_tokens += usage.cache_read_tokens or 0
         self.cache_write_tokens += usage.cache_write_tokens or 0
         self.reasoning_tokens += usage.reasoning_tokens or 0
-        if cost is None:
-            self.unpriced_requests += 1
-        else:
-            self.cost = self._context.add(self.cost, cost)
 
     def merge(self, other: Cell) -> None:
         for name in COUNTERS:
@@ -100,21 +100,19 @@ class ModelCell(Cell):
 
     def count(self, share: Share, record: Record) -> None:
         self.add(share, record.status == "abandoned")
-        self._time(share, record.response_time)
+        self._time(share)
 
-    def _time(self, share: Share, response_time: float) -> None:
+    def _time(self, share: Share) -> None:
         self.response.record(share.seconds)
         if share.first_token is None:
             return
         if self.first_token is None:
             self.first_token = Histogram()
         self.first_token.record(share.first_token)
-        tokens = share.usage.output_tokens if share.usage is not None else None
-        if tokens is not None and tokens > 1 and share.error_type is None:  # else the stream went on elsewhere
+        if share.per_token is not None:
             if self.per_token is None:
                 self.per_token = Histogram()
-            # both count from the start of the call, which `share.seconds` does not where several were asked
-            self.per_token.record((response_time - share.first_token) / (tokens - 1))
+            self.per_token.record(share.per_token)
 
 
 class Meter:
@@ -132,8 +130,9 @@ class Meter:
         that reached nobody is nothing."""
         if record.cached:
             _model(self._models, record.provider or "", record.model or "").cache_hits += 1
-        elif len(record.shares) == 1:
-            self._count(self._models, record.shares[0], record)
+        elif len(record.shares) == 1 or len({share.provider for share in record.shares}) == len(record.shares):
+            for share in record.shares:
+                self._count(self._models, share, record)
         else:
             for whole, parts in record.by_provider():
                 if len(parts) == 1:
@@ -239,16 +238,26 @@ def _model(cells: dict[_Model, ModelCell], provider: str, model: str) -> ModelCe
 
 def _whole(record: Record) -> Share:
     """A call as one share: for a tag it does not matter who had which part."""
+    shares, error_type = record.shares, None
+    if record.status == "error":
+        error_type = record.error_type or "general_error"
+    if len(shares) == 1 and shares[0].error_type == error_type:
+        return shares[0]
+    hedges = retries = 0
+    for share in shares:
+        hedges += share.hedges
+        retries += share.retries
     return Share(
         record.provider or "",
         record.model or "",
         record.response_time,
         record.usage,
-        record.cost,
-        (record.error_type or "general_error") if record.status == "error" else None,
+        record.cost if record.cost is not None else total([share.cost for share in shares]),
+        error_type,
         record.attempts,
-        sum(share.hedges for share in record.shares),
-        sum(share.retries for share in record.shares),
+        hedges,
+        retries,
+        partly_priced=record.cost is None and any(share.unpriced for share in shares),
     )
 
 

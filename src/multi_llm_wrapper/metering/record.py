@@ -23,7 +23,7 @@ class Share(Struct):
     usage: Usage | None = None
     """What its attempts reported, added up; None when none did."""
     cost: Decimal | None = None
-    """US dollars for `usage`; None when it has no known price."""
+    """US dollars for `usage`, as far as it has a known price; None when nothing has."""
     error_type: str | None = None
     """The class of the failure, when its last attempt failed. A caller who gave up is no failure."""
     attempts: int = 1
@@ -33,6 +33,15 @@ class Share(Struct):
     """Attempts made because another one there had failed."""
     first_token: float | None = None
     """Seconds from the start of the call to the first content, when it came from there."""
+    per_token: float | None = None
+    """Seconds for each token after that, when the answer is the one that the first content was of."""
+    partly_priced: bool = False
+    """Some of `usage` has no known price, and so no part in `cost`."""
+
+    @property
+    def unpriced(self) -> bool:
+        """Not all of what was used has a known price."""
+        return self.partly_priced or (self.cost is None and self.usage is not None)
 
 
 class Record(Struct):
@@ -57,6 +66,7 @@ class Record(Struct):
     time_to_first_token: float | None = None
     usage: Usage | None = None
     cost: Decimal | None = None
+    """US dollars; None when that is not known of all of `usage`."""
     error_type: str | None = None
     code: str | None = None
     status_code: int | None = None
@@ -86,12 +96,14 @@ def merged(parts: list[Share]) -> Share:
         last.model,
         sum(part.seconds for part in parts),
         used(part.usage for part in parts),
-        total(part.cost for part in parts if part.usage is not None),
+        total(part.cost for part in parts),
         last.error_type,
         sum(part.attempts for part in parts),
         sum(part.hedges for part in parts),
         sum(part.retries for part in parts),
         next((part.first_token for part in parts if part.first_token is not None), None),
+        next((part.per_token for part in parts if part.per_token is not None), None),
+        any(part.unpriced for part in parts) and any(part.cost is not None for part in parts),
     )
 
 
@@ -110,14 +122,12 @@ def added(counts: Iterable[int | None]) -> int | None:
 
 
 def total(costs: Iterable[Decimal | None]) -> Decimal | None:
-    """The exact sum; None when there is nothing to add up, or when one of them is unknown."""
-    known = list(costs)
+    """The exact sum of those that are known; None when none is."""
+    known = [cost for cost in costs if cost is not None]
     if len(known) < 2:
         return known[0] if known else None
     exact, found = Context(prec=60), Decimal(0)
     for cost in known:
-        if cost is None:
-            return None
         found = exact.add(found, cost)
     return found
 

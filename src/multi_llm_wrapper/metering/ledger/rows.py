@@ -99,7 +99,8 @@ def _said(record: Record) -> bool:
     if len(record.shares) != 1:
         return not record.shares
     share, error_type = record.shares[0], record.error_type if record.status == "error" else None
-    return (share.provider, share.model, share.error_type) == (record.provider, record.model, error_type)
+    said = record.provider, record.model, error_type, record.cost
+    return (share.provider, share.model, share.error_type, share.cost) == said
 
 
 def _name(model: str | None) -> str | None:
@@ -115,6 +116,7 @@ def _share(share: Share) -> dict[str, Any]:
         "seconds": share.seconds,
         **usage_dict(share.usage or _NOTHING),
         "cost_usd": None if share.cost is None else f"{share.cost:f}",
+        "unpriced": share.partly_priced or None,
         "error_type": share.error_type,
         "attempts": share.attempts,
         "retries": share.retries,
