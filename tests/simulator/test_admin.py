@@ -62,6 +62,8 @@ def test_the_journal_can_be_asked_for_a_part() -> None:
 
 @pytest.mark.parametrize("kind", ["http", "memory"])
 def test_the_journal_tells_what_was_sent_when_and_who_hung_up(kind: str) -> None:
+    """A stream that was left ends then, after the one piece it had sent; an answer that was read is no hang-up."""
+
     async def main() -> Any:
         async with SimulatorShell(kind, Brain(pace=5.0)) as shell:
             reply = await shell.send(ask("openai_chat", stream=True))
@@ -97,6 +99,7 @@ def test_a_scenario_can_be_put_in_and_is_gone_after_a_reset() -> None:
 
 
 def test_timing_is_the_report() -> None:
+    """As JSON, in which a figure that is not known yet is null."""
     status, report = call(Brain(), "/_sim/timing")
 
     assert (200, 0, None) == (status, report["sends"], report["error_p99"])

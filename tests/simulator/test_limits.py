@@ -78,6 +78,7 @@ def test_durations_are_written_as_openai_writes_them(seconds: float, text: str) 
 
 
 def test_moments_are_written_as_anthropic_writes_them() -> None:
+    """In UTC and whole seconds, rounded up so that nobody comes back too early."""
     assert "2027-01-15T08:00:01Z" == rfc3339(START + 0.5)
 
 
@@ -177,6 +178,7 @@ def test_every_key_has_its_own_limits() -> None:
 
 
 def test_openai_names_the_limit_that_was_reached() -> None:
+    """Which one, how much of it was used and when to try again, in OpenAI's own words."""
     brain = limited(Clock(), requests_per_minute=1)
     brain.handle(ask("openai_chat").sim())
     error = json_of(brain.handle(ask("openai_chat").sim()))["error"]
@@ -194,6 +196,7 @@ def test_without_limits_no_header_speaks_of_any() -> None:
 
 
 def test_a_reset_fills_the_buckets() -> None:
+    """A key that had used up its requests is served again."""
     brain = limited(Clock(), requests_per_minute=1)
     brain.handle(ask("openai_chat").sim())
     brain.reset()
@@ -218,6 +221,7 @@ LONG = "word " * 300
     ],
 )
 def test_a_prompt_longer_than_the_window_is_refused_in_the_providers_words(dialect: str, told: str) -> None:
+    """A 400 with both numbers, as clients look for it."""
     plan = Brain(context_windows={"*": 200}).handle(ask(dialect, LONG).sim())
 
     assert 400 == plan.status
@@ -235,6 +239,7 @@ def test_a_prompt_longer_than_the_window_is_refused_in_the_providers_words(diale
     ],
 )
 def test_a_limit_that_does_not_fit_beside_the_prompt_is_refused(dialect: str, told: str) -> None:
+    """The window has to hold the prompt and all that may be answered."""
     plan = Brain(context_windows={"*": 200}).handle(ask(dialect, max_tokens=400).sim())
 
     assert 400 == plan.status
@@ -269,6 +274,7 @@ def test_known_windows_are_those_of_the_models() -> None:
     ],
 )
 def test_more_output_than_the_model_has_is_refused(dialect: str, fields: dict[str, Any], told: str) -> None:
+    """A 400 that says what the most would be, in the provider's words."""
     brain = Brain(scenario={"models": {"*": {"max_output": 5}}})
     plan = brain.handle(ask(dialect, **fields).sim())
 
@@ -298,6 +304,7 @@ def test_anthropic_knows_its_versions() -> None:
 
 
 def test_azure_wants_its_version() -> None:
+    """Without `api-version` in the query there is nothing at the path, as at Azure itself."""
     path = "/openai/deployments/x/chat/completions"
 
     assert [404, 200] == [

@@ -41,6 +41,7 @@ def test_quantiles_are_those_of_the_errors(errors: list[float]) -> None:
 
 
 def test_nothing_sent_is_nothing_known() -> None:
+    """Errors, shares and rates are None, not nought."""
     report = Meter().report()
 
     assert (0, None, None, None, None) == (
@@ -78,6 +79,7 @@ def test_saturation_is_the_least_rate_that_was_late_above_the_most_that_was_not(
 
 
 def test_seconds_with_little_in_them_say_nothing_of_rates() -> None:
+    """One piece too few, and a second counts neither as on time nor as saturated."""
     found = Meter()
     load(found, 0, meter.ENOUGH - 1, 1.0)
 

@@ -91,6 +91,7 @@ def test_streams_are_served_event_by_event(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_file_that_is_no_recording_is_told_with_its_line(tmp_path: Path) -> None:
+    """And what is wrong in it; one that cannot be read or has nothing in it is refused too."""
     path = written(tmp_path, exchange("a", {}))
     path.write_text(path.read_text() + '{"request": 3}\n')
 

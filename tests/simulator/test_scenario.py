@@ -74,6 +74,7 @@ def test_a_refusal_is_the_providers_own(dialect: str, stream: bool) -> None:
 
 @pytest.mark.parametrize("dialect", ["anthropic_messages", "openai_chat"])
 def test_reasoning_is_shown_where_the_provider_shows_it(dialect: str) -> None:
+    """Scripted reasoning comes beside the text, in Anthropic's form and in DeepSeek's."""
     brain = Brain()
     brain.script({"reasoning": "Hm, hm.", "text": "Yes."})
     model = "deepseek-reasoner" if dialect == "openai_chat" else None
@@ -204,9 +205,11 @@ CALLED = {
         ({"tools": ["get_weather"]}, chat([USER], tools=WEATHER), chat([USER])),
         ({"tools": []}, chat([USER]), chat([USER], tools=WEATHER)),
         ({"dialect": "openai_chat", "stream": False}, chat([USER]), None),
+        ({"model": "gpt-4o*", "last": "weather"}, chat([USER]), ask("openai_chat")),
     ],
 )
 def test_a_match_is_for_requests_that_fit_all_of_it(match: dict[str, Any], fitting: Ask, other: Ask | None) -> None:
+    """A request that misses one condition is answered as if the scripted reply were not there."""
     brain = Brain()
     brain.script("scripted", match=match, times=None)
 
@@ -330,6 +333,7 @@ def test_echo_says_the_question_and_lorem_nothing(dialect: str) -> None:
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_its_remedy(text: str, told: str) -> None:
+    """File and field, what is wrong there, and where possible what to write instead."""
     with pytest.raises(ScenarioError) as caught:
         parse(text.encode(), json=False, where="s.toml")
 
@@ -337,6 +341,7 @@ def test_a_mistake_is_told_with_its_place_and_its_remedy(text: str, told: str) -
 
 
 def test_a_file_that_is_not_there_or_not_text_is_told() -> None:
+    """These, and JSON that is nested too deeply, are mistakes of a scenario like any other."""
     with pytest.raises(ScenarioError, match=r"nowhere\.toml: cannot be read \(No such file"):
         load("nowhere.toml")
     with pytest.raises(ScenarioError, match="not TOML"):
@@ -346,6 +351,7 @@ def test_a_file_that_is_not_there_or_not_text_is_told() -> None:
 
 
 def test_a_scenario_with_a_mistake_changes_nothing() -> None:
+    """What was scripted before is still served."""
     brain = Brain()
     brain.script("kept", times=None)
     with pytest.raises(ScenarioError):

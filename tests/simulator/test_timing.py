@@ -76,12 +76,14 @@ def test_timings_are_written_in_milliseconds(text: str, timing: Timing) -> None:
     ],
 )
 def test_what_is_no_timing_is_told_with_a_remedy(text: str, said: str) -> None:
+    """The error says what is wrong or what to write, the name of a similar preset included."""
     with pytest.raises(ValueError, match=said):
         Timing.of(text)
 
 
 @pytest.mark.parametrize("fields", [{"median": nan}, {"median": inf}, {"median": -1.0}, {"stall_share": 1.5}])
 def test_waits_are_checked_when_they_are_made(fields: dict[str, float]) -> None:
+    """No wait is infinite, negative or no number, which would come out only in the middle of a reply."""
     with pytest.raises(ValueError, match="must be from 0 to"):
         Wait(**fields)
 
@@ -105,6 +107,7 @@ def test_a_pacer_waits_for_the_first_once() -> None:
 
 
 def test_the_first_pattern_that_fits_a_model_counts() -> None:
+    """In the order in which they stand; a model that fits none has no timing."""
     table = TimingTable({"gpt-4o-mini": "gap=1", "gpt-*": "gap=2"})
 
     assert [Timing.of("gap=1"), Timing.of("gap=2"), None] == [
@@ -122,6 +125,7 @@ def delays(brain: Brain, dialect: str = "openai_chat", **headers: str) -> list[f
 
 
 def test_flat_out_is_the_default() -> None:
+    """Where nobody asked for a timing, no piece waits."""
     assert {0.0} == set(delays(Brain()))
 
 

@@ -71,6 +71,7 @@ async def test_whoever_is_asked_answers_by_default(mock_completion: CompletionDo
     ],
 )
 async def test_an_answer_may_be_a_dict_or_an_object(mock_completion: CompletionDouble, answer: Any) -> None:
+    """What looks like a completion is read like one from the wire, a `MagicMock` too."""
     mock_completion.return_value = answer
     response = await ask()
     assert ("success", "Hello you", "stop") == (response.status, response.content, response.finish_reason)
@@ -131,6 +132,7 @@ async def test_an_error_of_ours_comes_out_as_it_is(mock_completion: CompletionDo
 
 @pytest.mark.parametrize("nonsense", [None, 42, "text", [], object(), {"choices": [object()]}])
 async def test_what_is_no_completion_is_malformed(mock_completion: CompletionDouble, nonsense: Any) -> None:
+    """It is an error response, as over the wire, and no exception in the test."""
     mock_completion.return_value = nonsense
     response = await ask(max_retries=0)
     assert ("error", "malformed_response") == (response.status, response.error_type)
@@ -196,6 +198,7 @@ async def test_delay_is_waited_for(mock_completion: CompletionDouble) -> None:
 
 @pytest.mark.parametrize("limits", [{"timeout": 0.05}, {"timeouts": Timeouts(attempt=0.05)}])
 async def test_a_delay_can_be_too_long(mock_completion: CompletionDouble, limits: dict[str, Any]) -> None:
+    """The limits of the call count here too, and what they end is a timeout."""
     mock_completion.delay = 30.0
     began = time.monotonic()
     response = await ask(max_retries=0, **limits)
@@ -204,6 +207,7 @@ async def test_a_delay_can_be_too_long(mock_completion: CompletionDouble, limits
 
 
 async def test_a_cancelled_delay_is_a_cancellation(mock_completion: CompletionDouble) -> None:
+    """Whoever cancels sees a `CancelledError`, and nothing is tried again."""
     mock_completion.delay = 30.0
     task = asyncio.create_task(ask())
     await asyncio.sleep(0.01)
@@ -214,6 +218,7 @@ async def test_a_cancelled_delay_is_a_cancellation(mock_completion: CompletionDo
 
 
 async def test_delays_pass_side_by_side(mock_completion: CompletionDouble) -> None:
+    """Twenty calls at once wait as long as one."""
     mock_completion.delay = 0.1
     began = time.monotonic()
     responses = await asyncio.gather(*(ask() for _ in range(20)))

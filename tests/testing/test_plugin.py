@@ -86,4 +86,5 @@ async def test_the_double_stands_in_for_wrappers_made_before_it(request: pytest.
 @pytest.mark.asyncio
 @pytest.mark.parametrize("dialect", ["openai", "anthropic", "gemini", "openai_chat", "anthropic_messages"])
 async def test_the_simulator_tells_where_it_is(simulator: Simulator, dialect: str) -> None:
+    """Loopback and its port, whether it is asked by provider or by dialect."""
     assert simulator.base_url(dialect).startswith(f"http://127.0.0.1:{simulator.port}")

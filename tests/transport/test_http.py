@@ -90,6 +90,7 @@ async def test_the_request_goes_out_as_it_is(transport: HTTPTransport) -> None:
 
 
 async def test_the_callers_headers_go_before_ours_but_do_not_say_where_the_body_ends(transport: HTTPTransport) -> None:
+    """A wrong length would make the rest of the body another request."""
     async with serve(whole(HELLO)) as server:
         given = {"Accept": "application/json", "Host": "there", "Content-Length": "1", "transfer-encoding": "chunked"}
         await read(await transport.send(post(server.url, b"{}", headers=given)))
@@ -141,6 +142,7 @@ async def test_a_connection_is_used_again(transport: HTTPTransport) -> None:
 
 
 async def test_a_reply_that_says_close_ends_its_connection(transport: HTTPTransport) -> None:
+    """It is whole all the same, and the next request goes out on a new one."""
     async with serve(whole(HELLO, headers={"connection": "close"})) as server:
         for _ in range(2):
             assert await read(await transport.send(post(server.url))) == HELLO
@@ -158,6 +160,7 @@ async def test_a_redirect_is_not_followed(transport: HTTPTransport, status: int)
 
 
 async def test_cookies_are_not_kept(transport: HTTPTransport) -> None:
+    """One call does not tell the server of another."""
     async with serve(whole(HELLO, headers={"set-cookie": "session=1"})) as server:
         for _ in range(2):
             await read(await transport.send(post(server.url)))
@@ -169,6 +172,7 @@ async def test_cookies_are_not_kept(transport: HTTPTransport) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 async def test_a_compressed_body_comes_out_plain(transport: HTTPTransport, encoding: str) -> None:
+    """Whoever reads it need not know how it was sent."""
     async with serve(compressed(HELLO, encoding)) as server:
         assert await read(await transport.send(post(server.url))) == HELLO
 
@@ -231,11 +235,13 @@ async def test_a_body_that_ends_with_the_connection_is_whole(transport: HTTPTran
 
 
 async def test_a_server_that_only_half_closes_is_heard_to_the_end(transport: HTTPTransport) -> None:
+    """A body without a length ends with the server's side, although ours is still open."""
     async with serve([b"HTTP/1.1 200 OK\r\n\r\n", HELLO, HALF_CLOSE]) as server:
         assert await read(await transport.send(post(server.url))) == HELLO
 
 
 async def test_arrived_tells_whether_reading_would_wait(transport: HTTPTransport) -> None:
+    """True when the body is there to its end, False while more is to come."""
     async with serve(whole(HELLO), begun(b"a")) as server:
         reply = await transport.send(post(server.url))
         assert reply.arrived
@@ -255,6 +261,7 @@ async def fails(transport: HTTPTransport, request: HTTPRequest, connect_timeout:
 
 
 async def test_nobody_listens(transport: HTTPTransport) -> None:
+    """The error names host and port."""
     port = unused_port()
     error = await fails(transport, post(f"http://127.0.0.1:{port}/v1"))
     assert ("connection_error", "connect_failed") == (error.error_type, error.code)
@@ -262,6 +269,8 @@ async def test_nobody_listens(transport: HTTPTransport) -> None:
 
 
 async def test_an_unknown_host(transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names it and says what to check."""
+
     def unknown(*_: Any, **__: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -272,6 +281,8 @@ async def test_an_unknown_host(transport: HTTPTransport, monkeypatch: pytest.Mon
 
 
 async def test_a_host_that_is_no_name(transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be looked up at all is a mistake in the URL, not a failure of the network."""
+
     def impossible(*_: Any, **__: Any) -> Any:
         return "a..b".encode("idna")
 
@@ -291,6 +302,7 @@ async def test_a_host_that_is_no_name(transport: HTTPTransport, monkeypatch: pyt
     ],
 )
 async def test_a_server_that_gives_no_reply(transport: HTTPTransport, steps: list[Step], code: str) -> None:
+    """Closed, reset, cut in its head or no HTTP: the error says which, and names the address."""
     async with serve(steps) as server:
         error = await fails(transport, post(server.url))
         assert ("connection_error", code) == (error.error_type, error.code)
@@ -396,6 +408,7 @@ async def test_what_will_not_be_sent(transport: HTTPTransport) -> None:
 async def test_what_may_be_read_as_another_header_will_not_be_sent(
     transport: HTTPTransport, headers: dict[str, str]
 ) -> None:
+    """A name or value that servers could disagree about is refused before anything goes out."""
     async with serve(whole(HELLO)) as server:
         error = await fails(transport, post(server.url, headers=headers))
         assert ("connection_error", "not_sent") == (error.error_type, error.code)
@@ -452,6 +465,7 @@ async def test_an_unknown_certificate_is_refused(transport: HTTPTransport, tls: 
 
 
 async def test_ca_file_makes_it_known(transport: HTTPTransport, tls: ssl.SSLContext, certificate: Path) -> None:
+    """A certificate that it vouches for is trusted, and the connection is used again."""
     async with serve(whole(HELLO), ssl_context=tls) as server:
         for _ in range(2):
             assert await read(await transport.send(post(server.url, ca_file=str(certificate)))) == HELLO
@@ -461,6 +475,7 @@ async def test_ca_file_makes_it_known(transport: HTTPTransport, tls: ssl.SSLCont
 async def test_a_certificate_for_another_name_is_refused(
     transport: HTTPTransport, tls: ssl.SSLContext, certificate: Path
 ) -> None:
+    """Trust in who signed it is not enough: nothing is sent to a host that it does not name."""
     async with serve(whole(HELLO), ssl_context=tls) as server:
         error = await fails(transport, post(f"https://127.0.0.2:{server.port}", ca_file=str(certificate)))
         assert error.code in ("tls_failed", "connect_failed")  # not every system has 127.0.0.2
@@ -468,6 +483,8 @@ async def test_a_certificate_for_another_name_is_refused(
 
 
 async def test_a_server_without_tls(transport: HTTPTransport) -> None:
+    """Plain text where a handshake was due is an error of TLS, not a reply."""
+
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -479,6 +496,7 @@ async def test_a_server_without_tls(transport: HTTPTransport) -> None:
 
 
 async def test_a_ca_file_that_is_none(transport: HTTPTransport, tmp_path: Path) -> None:
+    """With no certificate in it, or not there at all, it is a mistake in the configuration and not of the server."""
     (tmp_path / "empty.pem").write_text("no certificate")
     for name in ("empty.pem", "missing.pem"):
         error = await fails(transport, post("https://127.0.0.1:1", ca_file=str(tmp_path / name)))
@@ -512,6 +530,7 @@ async def test_the_proxy_of_the_environment_is_asked(elsewhere: str, name: str) 
 
 
 async def test_the_proxy_of_the_configuration_goes_first(elsewhere: str) -> None:
+    """The one that the environment names hears nothing."""
     async with serve(whole(HELLO)) as proxy, serve(whole(b"wrong")) as other:
         transport = transport_with(HTTP_PROXY=other.url)
         assert await read(await transport.send(post(elsewhere, proxy=proxy.url))) == HELLO
@@ -519,10 +538,13 @@ async def test_the_proxy_of_the_configuration_goes_first(elsewhere: str) -> None
         assert [] == other.requests
 
 
-async def test_an_empty_proxy_switches_the_environments_off() -> None:
+async def test_an_empty_proxy_switches_the_environments_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is asked directly, although its host is none that is spared."""
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **named: real("127.0.0.1", *rest, **named))
     async with serve(whole(HELLO)) as server, serve(whole(b"wrong")) as other:
         transport = transport_with(HTTP_PROXY=other.url)
-        assert await read(await transport.send(post(f"http://127.0.0.1:{server.port}", proxy=""))) == HELLO
+        assert await read(await transport.send(post(f"http://api.elsewhere.test:{server.port}", proxy=""))) == HELLO
         await transport.aclose()
         assert [] == other.requests
 
@@ -603,6 +625,7 @@ async def test_a_proxy_that_is_none_of_ours(elsewhere: str, proxy: str) -> None:
 
 
 async def test_a_proxy_that_wants_a_password(transport: HTTPTransport) -> None:
+    """Its refusal is an error of the proxy and no answer of the provider."""
     async with serve(whole(b"", 407)) as proxy:
         error = await fails(transport, post("https://api.elsewhere.test", proxy=proxy.url))
         assert ("connection_error", "proxy_failed") == (error.error_type, error.code)
@@ -612,6 +635,7 @@ async def test_a_proxy_that_wants_a_password(transport: HTTPTransport) -> None:
 
 
 async def test_abort_closes_at_once(transport: HTTPTransport) -> None:
+    """The rest of the body is not waited for, and aborting twice does no harm."""
     async with serve([*begun(b"a"), HANG]) as server:
         reply = await transport.send(post(server.url))
         await reply.next_chunk()
@@ -634,6 +658,7 @@ async def test_abort_where_nothing_is_left_to_abort(transport: HTTPTransport) ->
 
 
 async def test_abort_ends_a_read_with_the_error_it_is_given(transport: HTTPTransport) -> None:
+    """Whoever waits for the next piece learns why none will come."""
     async with serve([*begun(b"a"), HANG]) as server:
         reply = await transport.send(post(server.url))
         await reply.next_chunk()
@@ -645,6 +670,7 @@ async def test_abort_ends_a_read_with_the_error_it_is_given(transport: HTTPTrans
 
 
 async def test_abort_after_the_end_keeps_the_connection(transport: HTTPTransport) -> None:
+    """Nothing is left to break off, so the next request can use it."""
     async with serve(whole(HELLO)) as server:
         for _ in range(2):
             reply = await transport.send(post(server.url))
@@ -654,6 +680,7 @@ async def test_abort_after_the_end_keeps_the_connection(transport: HTTPTransport
 
 
 async def test_a_dropped_reply_closes_its_connection(transport: HTTPTransport) -> None:
+    """What nobody holds any more nobody can close, so it closes itself."""
     async with serve([*begun(b"a"), HANG]) as server:
         reply = await transport.send(post(server.url))
         await reply.next_chunk()
@@ -692,6 +719,7 @@ async def test_a_reply_in_a_cycle_is_collected_without_a_word(
 async def test_finish_keeps_a_connection_whose_body_ends_soon(
     transport: HTTPTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The rest is read when nobody waits for it, and the next request uses the connection."""
     monkeypatch.setattr("multi_llm_wrapper.transport.http.LINGER", PATIENCE)
     async with serve([head(), chunk(b"a"), 0.02, LAST_CHUNK], whole(HELLO)) as server:
         reply = await transport.send(post(server.url))
@@ -704,6 +732,7 @@ async def test_finish_keeps_a_connection_whose_body_ends_soon(
 
 
 async def test_finish_closes_a_connection_whose_body_does_not_end(transport: HTTPTransport) -> None:
+    """It is given a moment to end, and no more than that."""
     async with serve([head(), chunk(b"a"), HANG]) as server:
         reply = await transport.send(post(server.url))
         assert b"a" == await reply.next_chunk()
@@ -725,6 +754,7 @@ async def cancel_while(asked: Callable[[], Any], sending: Any) -> float:
 
 
 async def test_a_cancelled_send_closes_its_connection(transport: HTTPTransport) -> None:
+    """A server does not work on for somebody who has left."""
     async with serve([HANG]) as server:
         cancelled = await cancel_while(server.asked, transport.send(post(server.url)))
         assert await server.left() - cancelled < PROMPTLY
@@ -819,6 +849,7 @@ async def test_aclose_ends_a_read_with_an_error(transport: HTTPTransport, head: 
 async def test_a_read_over_tls_ends_with_the_pool_whoever_closes_it(
     transport: HTTPTransport, tls: ssl.SSLContext, certificate: Path
 ) -> None:
+    """With an error, and not never, although the connector was closed behind our back."""
     async with serve([head(), HANG], ssl_context=tls) as server:
         reply = await transport.send(post(server.url, ca_file=str(certificate)))
         reading = asyncio.ensure_future(reply.next_chunk())
@@ -912,6 +943,7 @@ async def test_aclose_while_a_name_is_looked_up_cancels_nobody(
 
 
 async def test_after_aclose_it_opens_anew(transport: HTTPTransport) -> None:
+    """Closing ends connections and not the transport."""
     async with serve(whole(HELLO)) as server:
         for _ in range(2):
             assert await read(await transport.send(post(server.url))) == HELLO
@@ -936,6 +968,7 @@ async def test_an_early_refusal_of_a_large_body_is_heard(transport: HTTPTranspor
 
 
 async def test_the_caches_of_ways_heads_and_limits_are_bounded(transport: HTTPTransport) -> None:
+    """However many URLs, headers and time limits a program uses."""
     async with serve(whole(HELLO)):
         pool = transport._pools.current()
         for i in range(1100):
@@ -950,5 +983,6 @@ async def test_the_caches_of_ways_heads_and_limits_are_bounded(transport: HTTPTr
 
 
 async def test_a_request_does_not_print_its_secrets() -> None:
+    """Method, URL and length are shown; headers, body and proxy are not."""
     request = post("http://127.0.0.1/v1", b"my prompt", headers={"authorization": "Bearer sk-1"}, proxy="http://u:pw@p")
     assert "HTTPRequest(POST http://127.0.0.1/v1, 9 bytes)" == repr(request) == str(request)

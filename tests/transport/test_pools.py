@@ -22,6 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.mark.asyncio
 async def test_a_loop_has_one_pool() -> None:
+    """Whoever asks on it gets the same, so that calls share their connections."""
     pools = Pools()
     assert pools.current() is pools.current()
     await pools.aclose()
@@ -284,6 +285,7 @@ async def run(end: str, *arguments: str) -> tuple[str, str, int | None]:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("end", ENDS)
 async def test_a_program_that_closes_nothing_hears_nothing(end: str) -> None:
+    """However it ends: no word, no warning, exit status 0, and no connection stays open."""
     async with serve(reply) as server:
         assert ("", "", 0) == await run(end, server.base_url)
         for connection in range(len(server.connections)):
@@ -295,6 +297,7 @@ async def test_a_program_that_closes_nothing_hears_nothing(end: str) -> None:
     "end", ["the end of asyncio.run", "a loop closed by hand", "a stream in hand when the loop is closed"]
 )
 async def test_nor_with_tls(end: str, tmp_path: Path) -> None:
+    """It has a farewell of its own, which nobody is left to wait for."""
     tls = self_signed(tmp_path / "server.pem")
     async with serve(reply, ssl_context=tls) as server:
         assert ("", "", 0) == await run(end, server.base_url, str(tmp_path / "server.pem"))
