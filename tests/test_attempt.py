@@ -199,11 +199,13 @@ async def test_what_is_not_known_is_kept() -> None:
     ],
 )
 async def test_an_answer_in_an_odd_dress(steps: list[Step]) -> None:
+    """What the body says counts, not its content type, its encoding or the pieces it comes in."""
     response = await reply_to(*steps)
     assert ("success", "Hello you") == (response.status, response.content)
 
 
 async def test_keep_raw_keeps_the_bytes() -> None:
+    """As they were sent, and only for those who want them."""
     body = json.dumps(completion()).encode()
     assert body.decode() == (await reply_to(*whole(body), keep_raw=True)).metadata["raw"]
     assert "raw" not in (await reply_to(*whole(body))).metadata
@@ -270,6 +272,7 @@ async def test_keep_raw_keeps_the_bytes() -> None:
 async def test_what_is_no_answer_is_a_classed_error(
     steps: list[Step], error_type: str, code: str | None, said: str
 ) -> None:
+    """With a code and words that help, after one attempt, and never with half an answer."""
     response = await reply_to(*steps)
 
     assert ("error", error_type, code) == failure(response)[:3]
@@ -302,6 +305,7 @@ async def test_a_bomb_is_measured_unpacked(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_a_reply_of_the_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length is the last that is allowed, whether it was announced or comes in chunks."""
     body = json.dumps(completion()).encode()
     monkeypatch.setattr(attempt, "MAX_REPLY_BYTES", len(body))
     assert "success" == (await reply_to(*whole(body))).status
@@ -326,6 +330,7 @@ async def test_a_reply_of_the_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 async def test_an_error_has_its_class_and_its_facts(status: int, body: Any, error_type: str) -> None:
+    """Status and body make the class; the request's id and who refused it are told, and there is no answer."""
     response = await reply_to(*whole(body, status, {"x-request-id": "req_9"}))
 
     facts = response.metadata
@@ -384,6 +389,7 @@ async def test_a_server_that_does_not_answer(limits: dict[str, Any], said: str) 
 
 
 async def test_silence_in_the_middle_of_a_body() -> None:
+    """The idle limit ends the call and its connection, and the message says how long nothing came."""
     async with serve([head(), chunk(b'{"choices": ['), HANG]) as server:
         began = now()
         response = await ask(server, timeouts=Timeouts(idle=SHORT))
@@ -411,6 +417,8 @@ async def test_a_slow_and_steady_body_is_read() -> None:
 
 
 async def test_a_body_that_trickles_for_ever_ends_with_the_attempt() -> None:
+    """Each byte begins the idle limit anew, but not that of the attempt."""
+
     def trickle(_: Any) -> Iterable[Step]:
         yield head()
         while True:
@@ -426,6 +434,7 @@ async def test_a_body_that_trickles_for_ever_ends_with_the_attempt() -> None:
 
 
 async def test_a_tls_server_that_does_not_shake_hands() -> None:
+    """The handshake is part of connecting and ends with that limit."""
     async with (
         serve([HANG]) as server,
         LLMWrapper(

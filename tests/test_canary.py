@@ -209,6 +209,7 @@ async def test_nor_when_nobody_can_be_reached(scheme: str, heard: list[str], no_
 async def test_nor_when_it_comes_from_the_call_or_the_environment(
     heard: list[str], monkeypatch: pytest.MonkeyPatch, no_backoff: None
 ) -> None:
+    """Wherever a key comes from, it reaches its server and nothing else."""
     async with serve(echo(401)) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
         async with LLMWrapper() as llm:
@@ -242,6 +243,7 @@ async def test_nor_when_it_is_refused(bad: Any, heard: list[str]) -> None:
 async def test_nor_when_a_foreign_client_says_it(
     raised: Exception, heard: list[str], mock_completion: CompletionDouble
 ) -> None:
+    """An exception that is not ours may quote the key; what is made of it does not."""
     mock_completion.side_effect = raised
     async with LLMWrapper(OpenAIConfig(api_key=CANARY)) as llm:
         await everything(llm, "gpt-4o", heard)

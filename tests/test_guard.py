@@ -20,6 +20,7 @@ ELSEWHERE = "198.51.100.1"  # set aside for documentation: nobody is there, guar
 def test_a_connection_to_another_machine_is_blocked_by_name(
     network_blocked: type[BaseException], call: str, family: socket.AddressFamily, address: str
 ) -> None:
+    """The error has its address and port, be it IPv4, IPv6 or the one inside the other."""
     with socket.socket(family) as sock, pytest.raises(network_blocked, match=f"{address}, port 443"):
         getattr(sock, call)((address, 443))
 
@@ -28,6 +29,7 @@ def test_a_connection_to_another_machine_is_blocked_by_name(
 def test_a_lookup_of_another_machine_is_blocked_by_name(
     network_blocked: type[BaseException], host: str | bytes
 ) -> None:
+    """No name server is asked either, nor for a name that only begins like a local one."""
     with pytest.raises(network_blocked, match="look up"):
         socket.getaddrinfo(host, 443)
 
@@ -35,6 +37,7 @@ def test_a_lookup_of_another_machine_is_blocked_by_name(
 @pytest.mark.asyncio
 @pytest.mark.parametrize("host", [ELSEWHERE, "api.example.com"])
 async def test_asyncio_is_blocked(network_blocked: type[BaseException], host: str) -> None:
+    """Its loop has ways of its own to a socket, and none of them leads past the guard."""
     with pytest.raises(network_blocked, match=host):
         await asyncio.open_connection(host, 443)
 
@@ -42,6 +45,7 @@ async def test_asyncio_is_blocked(network_blocked: type[BaseException], host: st
 @pytest.mark.asyncio
 @pytest.mark.parametrize("host", [ELSEWHERE, "api.example.com"])
 async def test_aiohttp_is_blocked(network_blocked: type[BaseException], host: str) -> None:
+    """Neither its resolver nor its connector gets past the guard."""
     async with aiohttp.ClientSession() as session:
         with pytest.raises(network_blocked, match=host):
             await session.get(f"http://{host}/")
@@ -50,6 +54,8 @@ async def test_aiohttp_is_blocked(network_blocked: type[BaseException], host: st
 @pytest.mark.asyncio
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_loopback_is_open(host: str) -> None:
+    """Tests have servers of their own, which are reached by address and by name."""
+
     async def hello(_: web.Request) -> web.Response:
         return web.Response(text="hello")
 
@@ -67,6 +73,7 @@ async def test_loopback_is_open(host: str) -> None:
 
 
 def test_unix_sockets_are_open() -> None:
+    """Only the network is closed: here the system answers, not the guard."""
     with socket.socket(socket.AF_UNIX) as sock:
         assert sock.connect_ex("/nowhere.sock") != 0  # refused by the system, not by the guard
 
@@ -85,5 +92,6 @@ def _callers_shell() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_callers_shell")
 def test_the_callers_settings_are_hidden() -> None:
+    """Keys, URLs, proxies and settings of ours are gone; only the place of the recordings stays."""
     assert not [name for name in HIDDEN if name in os.environ]
     assert os.environ["MULTI_LLM_RECORDINGS"] == "from-the-shell"

@@ -87,8 +87,8 @@ def _checked(prompt: Any, options: Any) -> None:
 
 
 def test_the_options_are_those_of_the_contract() -> None:
-    """No option is missing, none is secret; `fallback_on` is the one that came after the contract."""
-    assert {*CONTRACT, "fallback_on"} == KNOWN
+    """No option is missing, none is secret; two came after the contract."""
+    assert {*CONTRACT, "fallback_on", "cache_namespace"} == KNOWN
 
 
 @pytest.mark.parametrize("name", CONTRACT)

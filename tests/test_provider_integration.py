@@ -358,6 +358,7 @@ async def test_usage_of_errors_and_cancelled_calls(simulator: Simulator) -> None
 
 @pytest.mark.asyncio
 async def test_usage_statistics_are_yours_to_change(simulator: Simulator) -> None:
+    """What was handed out is a copy, so the wrapper's own counts stay right."""
     async with LLMWrapper(configure(simulator)) as wrapper:
         await wrapper.query(PROMPT, model="gpt-4o")
         before = wrapper.get_usage_stats()

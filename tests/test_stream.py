@@ -120,6 +120,7 @@ async def test_a_chunk_is_there_before_the_next_is_sent() -> None:
 
 
 async def test_nothing_is_sent_before_the_first_chunk_is_asked_for() -> None:
+    """No connection is opened before; then the request asks for a stream and its usage."""
     async with serve(stream(sse(*HELLO))) as server, llm_at(server) as llm:
         found = llm.stream("Hello", "gpt-4o")
         await asyncio.sleep(0.01)
@@ -130,6 +131,7 @@ async def test_nothing_is_sent_before_the_first_chunk_is_asked_for() -> None:
 
 
 async def test_query_with_stream_gives_the_same() -> None:
+    """A stream in the same pieces, and no whole response."""
     async with serve(stream(sse(*HELLO))) as server, llm_at(server) as llm:
         found = await llm.query("Hello", "gpt-4o", stream=True)
         assert isinstance(found, ResponseStream)
@@ -161,6 +163,7 @@ async def test_tool_calls_come_in_pieces() -> None:
 
 
 async def test_reasoning_is_no_text() -> None:
+    """It has chunks and a field of its own, so that nobody takes it for the answer."""
     events = (delta(reasoning_content="Hm"), delta(reasoning_content="m"), delta(content="42"), FINISH, DONE)
     chunks, found = await stream_of(stream(sse(*events)))
 
@@ -256,6 +259,7 @@ async def test_a_compressed_stream(encoding: str) -> None:
     ],
 )
 async def test_what_says_nothing_is_passed_over(noise: bytes) -> None:
+    """Comments, pings and objects without a word make no chunk and do no harm, wherever they stand."""
     chunks, found = await stream_of(stream(noise, noise + SAID, noise, sse(FINISH), noise, sse(COUNTS, DONE)))
     assert (["text", "end"], "success") == (kinds(chunks), found.response.status)
 
@@ -313,6 +317,7 @@ async def test_after_the_end_marker_nothing_is_waited_for() -> None:
 
 
 async def test_usage_after_the_finish_reason_is_waited_for() -> None:
+    """The counts come after it, and the `end` chunk has them."""
     chunks, _ = await stream_of(stream(SAID, sse(FINISH), 0.05, sse(COUNTS, DONE)))
     assert chunks[-1].usage is not None
     assert 5 == chunks[-1].usage["total_tokens"]
@@ -397,6 +402,7 @@ async def test_a_cut_stream_is_no_success(cut: str) -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_a_cut_is_seen_in_every_protocol(provider: str) -> None:
+    """Where the provider's own end is missing, the text is there and the stream is no success."""
     name, model, configured = PROVIDERS[provider]
     encoder = dialects.get(name).encoder(response_id="id_1", model=model, created=1)
     data = encoder.start() + encoder.event(TextDelta("Hello"))
@@ -421,6 +427,7 @@ async def test_an_error_event_after_text() -> None:
 
 
 async def test_silence_after_text() -> None:
+    """The idle limit ends it; what was said stays, and whether to try again is left to the caller."""
     async with serve([*begun(SAID), HANG]) as server, llm_at(server, timeouts=Timeouts(idle=SHORT)) as llm:
         began = now()
         chunks, found = await read(llm, max_retries=2)
@@ -474,6 +481,7 @@ async def test_a_giant_event_is_refused() -> None:
 
 
 async def test_a_stream_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All bytes count, those of comments too; the text that came stays."""
     monkeypatch.setattr(framing, "MAX_REPLY_BYTES", 10_000)
     noise = b": " + b"x" * 5000 + b"\n\n"
     chunks, found = await stream_of([*begun(SAID, noise, 0.01, noise), HANG])
@@ -577,6 +585,8 @@ async def test_the_first_token_has_its_limit(steps: list[Step]) -> None:
 
 
 async def test_chatter_does_not_lengthen_the_wait_for_the_first_token() -> None:
+    """A role and comments are no tokens, however many of them come."""
+
     def chatter(_: Any) -> Iterable[Step]:
         yield from begun(ROLE)
         while True:
@@ -601,6 +611,7 @@ async def test_input_that_is_refused_is_an_error_chunk() -> None:
 
 
 async def test_an_unknown_option_is_a_type_error_at_once() -> None:
+    """At the call itself, not when the first chunk is read."""
     llm = LLMWrapper()
     with pytest.raises(TypeError, match="temprature"):
         llm.stream("Hello", "gpt-4o", temprature=1)  # type: ignore[call-arg]  # wrong on purpose
@@ -629,6 +640,7 @@ async def test_raise_on_error_raises_in_place_of_the_error_chunk() -> None:
 
 
 async def test_raise_on_error_of_one_call_goes_first() -> None:
+    """Before the configuration, whether it says to raise or not to."""
     async with serve(whole(error_body(), 429, {"retry-after": "99"})) as server:
         async with llm_at(server) as llm:
             with pytest.raises(RateLimitError) as caught:
@@ -639,6 +651,7 @@ async def test_raise_on_error_of_one_call_goes_first() -> None:
 
 
 async def test_keep_raw_keeps_the_bytes() -> None:
+    """All that came, as it came, also of a stream that broke off."""
     data = sse(*HELLO)
     _, found = await stream_of(stream(data[:50], 0.005, data[50:]), keep_raw=True)
     assert data.decode() == found.response.metadata["raw"]
@@ -851,6 +864,7 @@ async def test_leaving_before_the_first_token(leave: Leave, steps: list[Step]) -
 
 
 async def test_a_stream_closed_unread_has_sent_nothing() -> None:
+    """It counts as no request, and there is nothing to read in it."""
     async with serve(stream(sse(*HELLO))) as server, llm_at(server) as llm:
         found = llm.stream("Hello", "gpt-4o")
         await found.aclose()
@@ -859,6 +873,7 @@ async def test_a_stream_closed_unread_has_sent_nothing() -> None:
 
 
 async def test_closing_after_the_end_changes_nothing() -> None:
+    """The response stays the same one, and the connection is kept for the next call."""
     async with serve(stream(sse(*HELLO))) as server, llm_at(server) as llm:
         async with llm.stream("Hello", "gpt-4o") as found:
             async for _ in found:
@@ -993,6 +1008,7 @@ async def test_raw_bytes_of_the_double(mock_completion: CompletionDouble) -> Non
 
 @pytest.mark.parametrize("leave", ELSEWHERE)
 async def test_leaving_a_slow_double(mock_completion: CompletionDouble, leave: Leave) -> None:
+    """Its delay is given up at once, in whichever way another task ends the wait."""
     mock_completion.delay = 30.0
     async with LLMWrapper(config_alone()) as llm:
         began = now()

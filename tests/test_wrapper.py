@@ -149,6 +149,7 @@ async def test_anthropic_over_the_wire(version: str) -> None:
 
 @pytest.mark.asyncio
 async def test_anthropic_has_a_version_of_its_own() -> None:
+    """Where none is configured, the header names the version that we speak."""
     async with serve(whole(CLAUDE)) as server:
         settings = WrapperConfig(anthropic=AnthropicConfig(api_key=KEY, base_url=server.url))
         assert "2023-06-01" == (await asked(settings, server, "claude-sonnet-4-5")).headers["anthropic-version"]
@@ -169,6 +170,7 @@ async def test_gemini_over_the_wire(version: str) -> None:
 
 @pytest.mark.asyncio
 async def test_gemini_streams_as_events() -> None:
+    """Another method of the same model, and `alt=sse`, without which it would send no events."""
     async with serve(stream(sse(GEMINI))) as server:
         async with LLMWrapper(GeminiConfig(api_key=KEY, base_url=server.url)) as llm:
             async for _ in llm.stream("Hello", "gemini-2.5-flash"):
@@ -197,6 +199,7 @@ async def test_a_host_without_a_key_gets_none() -> None:
 
 @pytest.mark.asyncio
 async def test_a_key_of_the_call_goes_first() -> None:
+    """Before that of the configuration, so that one wrapper can serve several accounts."""
     async with serve(OK) as server:
         request = await asked(config(server), server, "gpt-4o", api_key="sk-of-the-call")
         assert "Bearer sk-of-the-call" == request.headers["authorization"]
@@ -204,6 +207,7 @@ async def test_a_key_of_the_call_goes_first() -> None:
 
 @pytest.mark.asyncio
 async def test_keys_and_urls_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the variables are set, an empty configuration is enough."""
     async with serve(OK) as server:
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
@@ -212,6 +216,7 @@ async def test_keys_and_urls_come_from_the_environment(monkeypatch: pytest.Monke
 
 @pytest.mark.asyncio
 async def test_a_change_of_the_configuration_counts_from_the_next_call() -> None:
+    """Nothing that is sent was fixed when the wrapper was built."""
     async with serve(OK) as server, llm_at(server) as llm:
         assert llm.config.openai is not None
         for organization in ("org-1", "org-2"):
@@ -234,6 +239,7 @@ async def test_connections_are_shared_by_calls() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("way", ["config", "environment"])
 async def test_a_proxy_carries_the_request(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets the whole URL, whether the configuration or the environment names it."""
     async with serve(OK) as proxy:
         if way == "environment":
             monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -262,6 +268,7 @@ async def test_a_proxy_carries_the_request(way: str, monkeypatch: pytest.MonkeyP
 async def test_bad_input_is_an_error_and_nothing_is_sent(
     prompt: Any, model: str | None, options: Any, error_type: str, said: str
 ) -> None:
+    """It says what is wrong and that the client refused it, and it counts as no request."""
     async with serve(OK) as server, llm_at(server) as llm:
         response = await llm.query(prompt, model, **options)
         assert ("error", error_type, []) == (response.status, response.error_type, server.requests)
@@ -317,6 +324,7 @@ async def test_what_a_protocol_has_no_words_for_is_refused_or_dropped(monkeypatc
 
 @pytest.mark.asyncio
 async def test_an_unknown_option_is_a_type_error() -> None:
+    """A slip of the pen is a mistake in the program and no answer of a provider, so it is raised."""
     with pytest.raises(TypeError, match="temprature"):
         await LLMWrapper().query("Hello", "gpt-4o", temprature=1)  # type: ignore[call-overload]  # wrong on purpose
 
@@ -362,6 +370,7 @@ async def test_retries_come_to_an_end(no_backoff: None) -> None:
 
 @pytest.mark.asyncio
 async def test_max_retries_of_the_call_goes_first(no_backoff: None) -> None:
+    """Before that of the configuration."""
     async with serve(BUSY) as server, llm_at(server, max_retries=5) as llm:
         response = await llm.query("Hello", "gpt-4o", max_retries=1)
         assert 2 == response.metadata["attempts"]
@@ -373,6 +382,7 @@ async def test_max_retries_of_the_call_goes_first(no_backoff: None) -> None:
     [(400, None), (401, None), (403, None), (404, "model_not_found"), (429, "insufficient_quota"), (413, None)],
 )
 async def test_what_will_fail_again_is_not_tried_again(status: int, code: str | None) -> None:
+    """The first error is the answer, and says that another try is of no use."""
     response, server = await ask(whole(error_body(code=code), status), OK, max_retries=2)
     assert ("error", False, 1) == (response.status, response.metadata["retryable"], len(server.requests))
 
@@ -427,6 +437,7 @@ async def test_back_off_doubles_with_full_jitter() -> None:
 
 @pytest.mark.asyncio
 async def test_an_attempt_that_takes_too_long_is_tried_again(no_backoff: None) -> None:
+    """Its limit ends the attempt and not the call; the details say why."""
     response, _ = await ask([HANG], OK, max_retries=1, timeouts=Timeouts(attempt=SHORT))
     assert ("success", 2) == (response.status, response.metadata["attempts"])
     assert "timeout" == response.metadata["attempts_detail"][0]["error_type"]
@@ -434,6 +445,7 @@ async def test_an_attempt_that_takes_too_long_is_tried_again(no_backoff: None) -
 
 @pytest.mark.asyncio
 async def test_the_total_covers_all_attempts_and_waits() -> None:
+    """Retries go on as long as there is time, and the last failure is the answer."""
     began = now()
     again = whole(error_body(), 500, {"retry-after-ms": "200"})
     response, server = await ask(again, max_retries=50, timeouts=Timeouts(total=0.7))
@@ -469,6 +481,7 @@ async def test_a_new_connection_that_dies_is_no_stale_one() -> None:
 
 @pytest.mark.asyncio
 async def test_a_cancelled_wait_ends_at_once() -> None:
+    """The wait before a retry is given up; the request that was sent counts."""
     async with serve(whole(error_body(), 429, {"retry-after": "50"})) as server, llm_at(server, max_retries=1) as llm:
         task = asyncio.create_task(llm.query("Hello", "gpt-4o"))
         await server.asked()
@@ -484,6 +497,7 @@ async def test_a_cancelled_wait_ends_at_once() -> None:
 
 @pytest.mark.asyncio
 async def test_raise_on_error_raises_the_class_with_the_facts() -> None:
+    """Status, wait, request id, provider and model are on the exception, and so is the response."""
     headers = {"retry-after": "99", "x-request-id": "req_1"}
     async with serve(whole(error_body("Slow down"), 429, headers)) as server, llm_at(server) as llm:
         with pytest.raises(RateLimitError, match="Slow down") as caught:
@@ -496,6 +510,7 @@ async def test_raise_on_error_raises_the_class_with_the_facts() -> None:
 
 @pytest.mark.asyncio
 async def test_raise_on_error_covers_what_is_refused_unsent() -> None:
+    """Bad input and a missing key are raised too, unless the call says otherwise."""
     llm = LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key=KEY), raise_on_error=True))
     with pytest.raises(ValidationError):
         await llm.query("", "gpt-4o")
@@ -546,6 +561,7 @@ async def test_a_mistake_of_ours_does_not_escape(
 async def test_a_mistake_in_the_books_does_not_cost_the_answer(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """It goes to the log, and the caller has what he asked for."""
     async with serve(OK) as server, llm_at(server) as llm:
         _break(monkeypatch, "multi_llm_wrapper.account.Account.close")
         assert "success" == (await llm.query("Hello", "gpt-4o")).status
@@ -559,6 +575,7 @@ ZERO = {"requests": 0, "tokens": 0, "input_tokens": 0, "output_tokens": 0, "erro
 
 @pytest.mark.asyncio
 async def test_every_configured_provider_is_counted_from_nought() -> None:
+    """Each is in the statistics before it is asked, a host of one's own included."""
     settings = WrapperConfig(
         openai=OpenAIConfig(api_key=KEY),
         anthropic=AnthropicConfig(),
@@ -602,6 +619,7 @@ async def test_a_call_counts_once_however_often_it_was_sent(no_backoff: None) ->
 
 @pytest.mark.asyncio
 async def test_streams_are_counted_like_queries() -> None:
+    """One request each, with its tokens and its time, and an error if it had no end."""
     async with serve(stream(sse(*HELLO)), stream(sse(delta(content="x")))) as server, llm_at(server) as llm:
         for errors in (0, 1):
             async for _ in llm.stream("Hello", "gpt-4o"):
@@ -628,6 +646,7 @@ async def test_what_was_never_asked_counts_nowhere() -> None:
 
 @pytest.mark.asyncio
 async def test_a_reply_without_usage_counts_as_a_request() -> None:
+    """Its tokens are not known, and none are made up."""
     answer = completion()
     del answer["usage"]
     async with serve(whole(answer)) as server, llm_at(server) as llm:
@@ -639,6 +658,7 @@ async def test_a_reply_without_usage_counts_as_a_request() -> None:
 
 @pytest.mark.asyncio
 async def test_a_cancelled_call_was_a_request_and_no_error() -> None:
+    """It was sent, and the provider has not failed."""
     async with serve([HANG]) as server, llm_at(server) as llm:
         task = asyncio.create_task(llm.query("Hello", "gpt-4o"))
         await server.asked()
@@ -712,6 +732,7 @@ def test_the_transport_is_opened_when_it_is_first_needed() -> None:
 
 @pytest.mark.asyncio
 async def test_aclose_may_be_repeated_and_needs_no_beginning() -> None:
+    """Before the first call, twice, or after no `async with`: it is no error, and connections close at once."""
     async with serve(OK) as server:
         llm = llm_at(server)
         await llm.aclose()
@@ -725,6 +746,7 @@ async def test_aclose_may_be_repeated_and_needs_no_beginning() -> None:
 
 @pytest.mark.asyncio
 async def test_a_closed_wrapper_opens_anew() -> None:
+    """Closing ends connections and not the wrapper: the next call has one of its own."""
     async with serve(OK) as server:
         llm = llm_at(server)
         for number in range(2):
@@ -786,6 +808,7 @@ async def test_the_transport_may_be_the_users_own() -> None:
 
 @pytest.mark.asyncio
 async def test_query_gives_a_stream_when_asked(mock_completion: CompletionDouble) -> None:
+    """With the double in place of the network, too."""
     found = await LLMWrapper(OpenAIConfig(api_key=KEY)).query("Hello", "gpt-4o", stream=True)
     assert isinstance(found, ResponseStream)
 

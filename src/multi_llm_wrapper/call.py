@@ -11,6 +11,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import structs
 
 from . import attempt, foreign, response
@@ -58,6 +59,8 @@ class Call:
         self.model: str | None = model if isinstance(model, str) else None
         self.account = Account(wrapper.prices, wrapper.config.default_model if model is None else model, stream)
         self.answered: attempt.Answer | None = None
+        self.given_up: Response | None = None
+        """What became of a stream that its caller closed, when it has been."""
         self._named: tuple[Target, ...] | None = None  # where the model that the caller named is asked
         self._prompt = prompt
         self._asked_model = model
@@ -116,22 +119,25 @@ class Call:
 
     # --- what the cache goes by ---------------------------------------------------------------------------------
 
-    def question(self) -> Question:
+    def questions(self) -> list[Question]:
         """What is asked of the model that the caller named, the same whether it is streamed or not. Deployments behind
-        one name share their answers."""
+        one name share their answers: whichever gives it, nothing that any of them would be asked is left out."""
         leg, named = self.leg, self._named
-        if named is not None and (leg.position or len(named) > 1):
-            with suppress(LLMError):  # the first route cannot say it: then the question is the one that is sent
-                return self._question(named[0], None, group=self._asked_model or self.wrapper.config.default_model)
-        return self._question(leg.target, None if self._stream else leg.wire)
+        if named is None or (leg.position == 0 and len(named) == 1):
+            return [self._question(leg.target, None if self._stream else leg.wire)]
+        group = (self._asked_model or self.wrapper.config.default_model) if len(named) > 1 else None
+        found = []
+        for target in named:
+            with suppress(LLMError):  # one that has no words for it is not asked
+                found.append(self._question(target, None, group))
+        return found or [self._question(leg.target, None if self._stream else leg.wire)]
 
     def _question(self, target: Target, wire: HTTPRequest | None, group: str | None = None) -> Question:
+        options, config = self.options, self.wrapper.config
         if wire is None:
-            options, drop = self.options, self.options.get("drop_unsupported")
+            drop = options.get("drop_unsupported")
             request = structs.replace(self.request, model=target.model, stream=False)
-            wire = encode(
-                request, target, options, drop=self.wrapper.config.drop_unsupported if drop is None else drop
-            ).wire
+            wire = encode(request, target, options, drop=config.drop_unsupported if drop is None else drop).wire
         return Question(
             group=group or target.provider,
             dialect=target.dialect.name if target.backend == "native" else f"{target.dialect.name}/{target.backend}",
@@ -139,7 +145,12 @@ class Call:
             model=target.model,
             headers=wire.headers,
             body=wire.body,
+            namespace=options.get("cache_namespace") or config.cache_namespace or "",
         )
+
+    def beyond(self) -> bytes:
+        """What the routes behind the first would be asked, of which that one may say less; b"" when there is none."""
+        return msgspec.json.encode(self.request, enc_hook=repr) if len(self.legs.names) > 1 else b""
 
     def recalled(self, entry: Entry, age: float) -> Response:
         """The answer that another call had to the same question, `age` seconds ago: a hit, and no request."""
@@ -438,7 +449,8 @@ class Call:
 
     def abandoned(self, error: LLMError, partial: Reply | None, first_token: float | None) -> Response:
         """The caller closed the stream."""
-        return response.failure(error, self.cancelled(partial, first_token), partial)
+        self.given_up = response.failure(error, self.cancelled(partial, first_token), partial)
+        return self.given_up
 
     def left(self, error: LLMError, partial: Reply | None, first_token: float | None, work: Shared | None) -> Response:
         """The caller closed a stream that may be read for others too; `work` as in `gone`."""

@@ -263,6 +263,7 @@ _SETTINGS: dict[str, tuple[Callable[[str], Any], Any]] = {
     "max_concurrency": (int, None),
     "cache": (str, "memory"),
     "cache_ttl": (float, 3600.0),
+    "cache_namespace": (str, None),
     "ledger": (str, None),
 }
 """Settings that `MULTI_LLM_<NAME>` can give: how its text is read, and the default."""
@@ -363,6 +364,8 @@ class WrapperConfig(_Checked):
     """Which of several deployments behind one name is asked."""
     sticky_by: str | None = None
     """The tag whose value decides it instead, always the same way, so that a provider's prompt cache is warm."""
+    cache_namespace: str | None = _from_env("cache_namespace")
+    """Parts the answers of those who share a key: tenants, or the stages of one program."""
     prices: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Your own prices, which go before all others: "model" or "provider/model" -> `input`, `output`, `cache_read`,
     `cache_write`, `cache_write_1h`, `reasoning` in US dollars per million tokens, `request` per request. Read when the
@@ -385,6 +388,7 @@ class WrapperConfig(_Checked):
         "max_concurrency": checks.at_least_one,
         "cache": checks.store("cache", "memory"),
         "cache_ttl": checks.positive,
+        "cache_namespace": checks.token,
         "ledger": checks.store("ledger"),
         "prices": check_prices,
         "fallback_on": checks.some_of(CLASSES),

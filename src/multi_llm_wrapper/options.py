@@ -58,6 +58,7 @@ class Options(TypedDict, total=False):
     hedge_after: float | Literal["auto"] | None
     cache: bool | Literal["refresh"] | None
     cache_ttl: float | None
+    cache_namespace: str | None
     tags: dict[str, str] | None
     api_key: str | Secret | None
     extra_body: dict[str, Any] | None
@@ -372,6 +373,7 @@ _CALL_OPTIONS: dict[str, Any] = {
     "hedge_after": _configured(checks.positive_or("auto")),
     "cache": _cache,
     "cache_ttl": _seconds,
+    "cache_namespace": _configured(checks.token),
     "tags": _tags,
     "api_key": _configured(checks.key),
     "extra_body": _object,

@@ -18,6 +18,7 @@ from . import response
 from .attempt import whole
 from .caching.broadcast import LAST, Reader
 from .caching.cache import Outcome
+from .caching.flight import Shared
 from .call import Call, unexpected
 from .errors import IncompleteStreamError, LLMError
 from .options import Options, Prompt
@@ -78,6 +79,9 @@ class ResponseStream:
                 await self._advance()
             except _ClosedError:
                 continue
+            except asyncio.CancelledError:
+                await self.aclose()
+                raise
             except BaseException:
                 self._close()
                 raise
@@ -94,7 +98,10 @@ class ResponseStream:
     async def aclose(self) -> None:
         """Closes the connection if the answer is not complete; harmless when repeated. An iteration that waits in
         another task comes to its end."""
+        call, reader = self._call, self._reader
         self._close()
+        if call is not None and reader is not None and reader.work is not None:
+            await self._abandoned(call, reader.work)
 
     def __del__(self) -> None:
         """Dropped half read, as `break` does it: closed like a stream that is left properly, in the loop's thread."""
@@ -162,7 +169,11 @@ class ResponseStream:
         chunks = await self._wait(reader.next())
         if self._response is not None:
             return  # closed in the meantime
-        answer = self._wrapper._cache.conclude(call, reader) if reader.finished else None
+        cache = self._wrapper._cache
+        if reader.finished and self._first_token is None and cache.cut_short(call, reader):
+            self._reader = cache.reader(call, partial(_Upstream, self._wrapper, call))
+            return
+        answer = cache.conclude(call, reader) if reader.finished else None
         if answer is not None and not chunks:
             chunks = _replay(answer)
         if self._first_token is None and chunks[0].type not in LAST:
@@ -283,6 +294,15 @@ class ResponseStream:
         self._chunks.clear()
         if self._waiting is not None and self._waiting is not asyncio.current_task():
             self._waiting.cancel()
+
+    async def _abandoned(self, call: Call, work: Shared) -> None:
+        """What was read for this one alone ends with it, and says what had been asked and reported by then."""
+        if not work.task.cancelling() or work.loop is not asyncio.get_running_loop():
+            return
+        await asyncio.wait((work.task,))
+        if call.given_up is not None and self._response is not None:
+            own = {name: self._response["metadata"][name] for name in ("response_time", "time_to_first_token")}
+            self._response["metadata"].update({**call.given_up["metadata"], **own})
 
     def _drop_source(self) -> None:
         if self._source is not None:

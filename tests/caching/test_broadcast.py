@@ -40,7 +40,7 @@ END = Chunk(type="end", finish_reason="stop", usage={"input_tokens": 1})
 
 
 async def cast_of(work: Callable[[Broadcast[str]], Awaitable[None]]) -> Broadcast[str]:
-    cast: Broadcast[str] = Broadcast()
+    cast: Broadcast[str] = Broadcast(float("inf"))
 
     async def main() -> None:
         await work(cast)
@@ -87,6 +87,7 @@ def test_a_tape_is_short_however_long_it_runs() -> None:
 
 
 def test_after_a_restart_only_what_follows_counts() -> None:
+    """What was said before a stream began anew is no part of its answer."""
     assert "new" == Tape([text("old"), Chunk(type="restart"), text("new")]).reply().content
 
 
@@ -212,7 +213,7 @@ async def test_a_very_long_answer_can_no_longer_be_joined(monkeypatch: pytest.Mo
     """What would have to be kept for late readers is bounded; those who read already go on."""
     monkeypatch.setattr(broadcast, "MAX_TAPE", 100)
     closed: list[int] = []
-    cast: Broadcast[str] = Broadcast()
+    cast: Broadcast[str] = Broadcast(float("inf"))
 
     async def work() -> None:
         for number in range(30):

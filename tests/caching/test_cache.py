@@ -142,6 +142,7 @@ async def test_what_does_not_reach_the_provider_makes_no_difference(mock_complet
 
 
 async def test_raw_bytes_are_there_only_when_wanted() -> None:
+    """An answer kept with its bytes is another than one kept without, so each call finds what it asked for."""
     async with serve(whole(completion())) as server, cached(server) as llm:
         for _ in range(2):
             assert "raw" not in (await ask(llm)).metadata
@@ -159,6 +160,7 @@ async def test_providers_do_not_share(mock_completion: CompletionDouble) -> None
 
 
 async def test_wrappers_do_not_share(mock_completion: CompletionDouble) -> None:
+    """Each keeps its answers in a memory of its own, so the second one asks again."""
     for _ in range(2):
         await ask(llm_with())
     assert 2 == mock_completion.call_count
@@ -218,6 +220,7 @@ async def test_the_cache_can_be_switched_off_and_on(mock_completion: CompletionD
 
 
 async def test_refresh_asks_again_and_keeps_the_new_answer(mock_completion: CompletionDouble) -> None:
+    """The provider is asked although an answer is there, and later calls get the new one."""
     mock_completion.side_effect = [completion(text) for text in ("old", "new")]
     llm = llm_with()
     assert "old" == (await ask(llm)).content
@@ -228,6 +231,7 @@ async def test_refresh_asks_again_and_keeps_the_new_answer(mock_completion: Comp
 
 
 async def test_a_failed_refresh_leaves_what_there_was(mock_completion: CompletionDouble) -> None:
+    """A good answer is not lost because a newer one could not be had."""
     mock_completion.side_effect = [completion("old"), PermissionError("no")]
     llm = llm_with(max_retries=0)
     await ask(llm)
@@ -264,12 +268,14 @@ async def test_answers_are_kept_for_a_time(
 
 @pytest.mark.parametrize("value", ["yes", 1, "Refresh"])
 async def test_a_wrong_word_is_refused(mock_completion: CompletionDouble, value: Any) -> None:
+    """The error names the option, and nothing is sent."""
     response = await llm_with().query("Hello", "gpt-4o", cache=value)
     assert ("error", "validation_error", 0) == (response.status, response.error_type, mock_completion.call_count)
     assert "cache" in (response.error or "")
 
 
 async def test_calls_at_once_each_have_an_answer(mock_completion: CompletionDouble) -> None:
+    """They share one request, and its answer is kept for whoever comes later."""
     llm = llm_with()
     responses = await asyncio.gather(*(ask(llm) for _ in range(20)))
     assert ["This is a test response from openai."] * 20 == [response.content for response in responses]
@@ -340,6 +346,7 @@ async def test_a_hit_is_counted_as_a_hit(mock_completion: CompletionDouble) -> N
 
 
 async def test_the_cache_says_what_it_did(mock_completion: CompletionDouble) -> None:
+    """Hits, misses, what was kept, what was not and what had to go for it, and a size within the limit."""
     llm = LLMWrapper(WrapperConfig(openai=OpenAIConfig(api_key=KEY), cache="memory://?max_bytes=1500"))
     for prompt in ("a", "a", "b", "c"):
         await ask(llm, prompt)
@@ -353,6 +360,7 @@ async def test_the_cache_says_what_it_did(mock_completion: CompletionDouble) -> 
 
 
 async def test_nothing_is_counted_when_it_is_off(mock_completion: CompletionDouble) -> None:
+    """Not even misses, whether there is no store or it is switched off."""
     for settings in ({"cache": None}, {"enable_caching": False}):
         llm = llm_with(**settings)
         for _ in range(2):

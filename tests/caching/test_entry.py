@@ -47,6 +47,7 @@ def test_an_entry_comes_back_as_it_was() -> None:
 
 @given(replies())
 def test_every_reply_comes_back_as_it_was(reply: Reply) -> None:
+    """Whatever a provider answers, what is read equals what was written."""
     one = Entry(0.0, 1.0, None, None, reply)
     assert one == entry.decode(written(one))
 

@@ -402,6 +402,7 @@ async def test_those_who_come_while_it_is_written_down_are_served() -> None:
 
 
 async def test_one_who_asks_again_and_again_does_not_keep_the_work_from_its_end() -> None:
+    """Each wait lets the work go on, even when the outcome is there already."""
     flight: Flight[str] = Flight(0.0)
 
     async def work() -> None:

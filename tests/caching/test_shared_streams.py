@@ -142,6 +142,7 @@ async def test_query_and_stream_share_in_every_dialect(simulator: Simulator, pro
 
 
 async def test_reasoning_and_tools_come_back_in_order() -> None:
+    """A stored answer is streamed with its reasoning first, then its text, then its tool calls."""
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     answer = completion("Let me see.", "tool_calls", message={"reasoning_content": "hm", "tool_calls": [call]})
     async with serve(whole(answer)) as server, cached(server) as llm:
@@ -175,6 +176,7 @@ async def test_what_is_not_whole_is_not_stored(bad: Any) -> None:
 
 
 async def test_a_stream_that_was_left_is_not_stored() -> None:
+    """Only its beginning is known, so the next one asks again and hears all of it."""
     async with serve([*begun(SAID), HANG], stream(sse(*HELLO))) as server, cached(server) as llm:
         async with llm.stream("Hello", "gpt-4o") as found:
             assert "Hello" == (await anext(found)).content
@@ -207,6 +209,7 @@ async def test_raw_bytes_are_those_of_a_stream() -> None:
 
 
 async def test_in_a_file_too(tmp_path: Path) -> None:
+    """A stream that one wrapper has stored is found by the next one that opens the file."""
     async with serve(stream(sse(*HELLO))) as server:
         for expected in (False, True, True):
             async with cached(server, cache=f"sqlite:///{tmp_path}/c.db?timeout=5") as llm:
@@ -236,6 +239,7 @@ async def test_those_who_stream_at_once_share_one_request() -> None:
 
 
 async def test_one_who_joins_late_hears_it_from_the_start() -> None:
+    """What was said before he came is said again, and both go on with the one request."""
     async with serve(SLOW_HELLO) as server, cached(server) as llm:
         first, second = llm.stream("Hello", "gpt-4o"), llm.stream("Hello", "gpt-4o")
         assert "Hello" == (await anext(first)).content
@@ -258,6 +262,7 @@ async def test_an_error_reaches_all_who_read_and_is_counted_once() -> None:
 
 
 async def test_retries_are_those_of_one_call(mock_completion: CompletionDouble) -> None:
+    """However many share it, it is tried three times in all, and its error is everybody's."""
     mock_completion.side_effect = ConnectionError("down")
     llm = LLMWrapper(OpenAIConfig(api_key="sk-test-0123456789", max_retries=2))
     found = [llm.stream("Hello", "gpt-4o") for _ in range(10)]
@@ -340,6 +345,7 @@ async def test_the_last_to_leave_closes_the_connection(how: str) -> None:
 
 
 async def test_leaving_before_the_first_token_closes_the_connection() -> None:
+    """When the only reader is cancelled, the request ends with his wait."""
     async with serve([HANG]) as server, cached(server) as llm:
         task = asyncio.create_task(read(llm.stream("Hello", "gpt-4o")))
         await server.asked()

@@ -19,6 +19,7 @@ from multi_llm_wrapper.caching.store import TIMEOUT, open_store
     ("url", "max_bytes"), [("memory", MAX_BYTES), ("memory://", MAX_BYTES), ("memory://?max_bytes=1e6", 1_000_000)]
 )
 def test_memory(url: str, max_bytes: int) -> None:
+    """The word alone is enough; behind a question mark a URL may say how large it gets."""
     store = open_store(url)
     assert isinstance(store, MemoryStore)
     assert max_bytes == store.max_bytes
@@ -102,6 +103,7 @@ def test_a_bad_url_is_refused(url: str, said: str) -> None:
 
 
 def test_redis_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever chooses Redis without it is told what to install when the wrapper is built."""
     for name in ("redis", "redis.asyncio", "multi_llm_wrapper.caching.redis"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ValueError, match=r"^WrapperConfig\.cache needs the package redis.*multi-llm-wrapper\[redis\]"):

@@ -107,6 +107,7 @@ def test_what_is_not_known_is_null(tmp_path: Path) -> None:
     ],
 )
 def test_the_only_share_is_kept_where_the_row_says_something_else(status: str, share: Share, tmp_path: Path) -> None:
+    """Which provider, model or error it really was would be lost without it."""
     file = tmp_path / "u.db"
     failed = "rate_limit" if status == "error" else None
     write(file, [Record(NOW, status, None, "openai", "gpt-4o", 0.0, [share], error_type=failed)])
@@ -239,6 +240,7 @@ def test_a_newer_schema_is_left_to_the_newer_version(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("statement", ["CREATE TABLE bills (a)", "PRAGMA user_version = 1"])
 def test_the_database_of_another_program_is_not_touched(tmp_path: Path, statement: str) -> None:
+    """Whether it has tables or only a version number: it is refused, and not one byte changes."""
     file = tmp_path / "u.db"
     edit(file, statement)
     before = file.read_bytes()
@@ -248,6 +250,7 @@ def test_the_database_of_another_program_is_not_touched(tmp_path: Path, statemen
 
 
 def test_a_file_that_is_no_database_is_not_touched(tmp_path: Path) -> None:
+    """The error says so, and the file stays as it was."""
     file = tmp_path / "u.db"
     file.write_text("Dear diary, " * 100)
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):

@@ -116,6 +116,11 @@ class Reader(Generic[T]):
         """What is being done for this one, who was the first to ask."""
         return self._cast if self.leads else None
 
+    @property
+    def joined(self) -> Shared | None:
+        """What was being done for another one when this one came."""
+        return None if self.leads else self._cast
+
     def leave(self) -> None:
         if self._cast is not None:
             self._cast.leave(self)
@@ -130,17 +135,17 @@ class Reader(Generic[T]):
 class Broadcast(Shared, Generic[T]):
     """The stream and its readers."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, deadline: float) -> None:
+        super().__init__(deadline)
         self.readers: list[Reader[T]] = []
-        self._late: T | None = None
+        self.late: T | None = None
         self._tape: Tape | None = Tape()
         self._taped = 0
         self._pause: asyncio.Future[None] | None = None
 
     def join(self) -> Reader[T]:
-        if self._late is not None:
-            return Reader(self._late, leads=False)
+        if self.late is not None:
+            return Reader(self.late, leads=False)
         reader = Reader(leads=not self.readers, cast=self)
         if self._tape is not None:
             reader.backlog = Tape(list(self._tape.chunks))
@@ -174,7 +179,7 @@ class Broadcast(Shared, Generic[T]):
     def settle(self, own: T, other: Callable[[], T], late: T | None = None) -> None:
         """Nothing else will come; `own`, `other` and `late` as in `Flight.settle`."""
         self.settled = True
-        self._late = late
+        self.late = late
         for reader in self.readers:
             reader.outcome = own if reader.leads else other()
             reader.wake()

@@ -34,7 +34,8 @@ TTL = 3600.0
 REFRESH = "refresh"
 TURN = 100
 """After so many hits the event loop has its turn, for a hit in memory does not wait for anything."""
-_MANNER = ("timeout", "timeouts", "max_retries", "fallbacks", "fallback_on", "on_interrupt", "hedge_after")
+_MANNER = ("timeout", "timeouts", "max_retries", "fallbacks", "fallback_on", "on_interrupt", "hedge_after",
+           "drop_unsupported")  # fmt: skip
 """Options that are no part of the question, but decide what becomes of the call: only calls that agree in them share a
 request."""
 
@@ -65,8 +66,11 @@ class Cacheable(Protocol):
     @property
     def budget(self) -> Budget: ...
 
-    def question(self) -> Question:
-        """What is asked, the same whether it is streamed or not."""
+    def questions(self) -> list[Question]:
+        """What is asked, the same whether it is streamed or not; of each of several deployments that may answer."""
+
+    def beyond(self) -> bytes:
+        """What may be asked of fallbacks beside that."""
 
     def answer(self) -> Awaitable[Response]: ...
 
@@ -125,7 +129,7 @@ class Cache:
         wanted = self._wanted(call.options)
         if wanted is False:
             return await call.answer()
-        key = cache_key(call.question(), "raw" if call.options and call.options.get("keep_raw") else "")
+        key = cache_key(call.questions(), "raw" if call.options and call.options.get("keep_raw") else "")
         found = self._in_memory(key, call.options) if wanted != REFRESH else None
         if found is not None:
             response = self._concluded(call, found, own=True)
@@ -135,7 +139,7 @@ class Cache:
         ident = self._ident(call, key, wanted)
         while True:
             flight = self._flights.get(ident)
-            leads = flight is None or flight.loop is not asyncio.get_running_loop()
+            leads = flight is None or not self._joinable(flight, call, wanted)
             if leads or flight is None:
                 flight = self._flights[ident] = Flight(call.budget.deadline)
                 self._start(flight, self._ask(call, key, wanted, flight), self._flights, ident)
@@ -154,16 +158,21 @@ class Cache:
         if wanted is False:
             return None
         # the bytes of a stream are other ones than those of a whole reply
-        key = cache_key(call.question(), "raw stream" if call.options and call.options.get("keep_raw") else "")
+        key = cache_key(call.questions(), "raw stream" if call.options and call.options.get("keep_raw") else "")
         found = self._in_memory(key, call.options) if wanted != REFRESH else None
         if found is not None:
             return Reader(found)
         ident = self._ident(call, key, wanted)
         cast = self._casts.get(ident)
-        if cast is None or cast.loop is not asyncio.get_running_loop():
-            cast = self._casts[ident] = Broadcast()
+        if cast is None or not self._joinable(cast, call, wanted):
+            cast = self._casts[ident] = Broadcast(call.budget.deadline)
             self._start(cast, self._pump(call, key, wanted, cast, upstream), self._casts, ident)
         return cast.join()
+
+    def cut_short(self, call: Cacheable, reader: Reader[Outcome]) -> bool:
+        """Whether a stream that was joined has ended only because the time of the one who asked was up."""
+        joined = reader.joined
+        return joined is not None and reader.outcome is not None and self._cut_short(reader.outcome, joined, call)
 
     def conclude(self, call: Cacheable, reader: Reader[Outcome]) -> Response:
         """The response of a stream whose reader has finished."""
@@ -184,7 +193,20 @@ class Cache:
     def _ident(self, call: Cacheable, key: str, wanted: bool | str) -> Hashable:
         options: Mapping[str, Any] = call.options
         manner = [f"{name}={options[name]!r}" for name in _MANNER if name in options] if options else []
-        return key, wanted == REFRESH, *manner
+        return key, wanted == REFRESH, call.beyond(), *manner
+
+    def _at_most(self, options: Options) -> float | None:
+        """Seconds: the age of an answer that is not taken any more."""
+        return (options.get("cache_ttl") if options else None) or self._config.cache_ttl
+
+    def _joinable(self, shared: Flight[Outcome] | Broadcast[Outcome], call: Cacheable, wanted: bool | str) -> bool:
+        """What goes on, or is there already and only being written down; then like any stored answer."""
+        if shared.loop is not asyncio.get_running_loop():
+            return False
+        late = shared.late
+        if not isinstance(late, bytes):
+            return True
+        return wanted != REFRESH and entry.decode(late).holds(self._clock.time(), self._at_most(call.options))
 
     def _change(self, url: str | None) -> None:
         """The configuration was changed; what it says now is no reason to fail a call."""
@@ -216,7 +238,7 @@ class Cache:
         body = self._memory.get(key, now)
         if body is not None:
             found = entry.decode(body)
-            if found.holds(now, options.get("cache_ttl") if options else None):
+            if found.holds(now, self._at_most(options)):
                 return found
         return None
 
@@ -227,7 +249,7 @@ class Cache:
         if value is not None:
             try:
                 body = entry.unseal(key, value)
-                if entry.decode(body).holds(now, options.get("cache_ttl")):
+                if entry.decode(body).holds(now, self._at_most(options)):
                     return body
             except CorruptError:
                 self._tally.errors += 1
@@ -283,7 +305,7 @@ class Cache:
             return
         found = self._entry(call, call.answered)
         body = entry.encode(found)
-        if body is None or not (call.answered_by_primary and _is_whole(found)):
+        if body is None or not (call.answered_by_primary and _is_whole(found, response)):
             shared.settle(response, lambda: copy.deepcopy(found))
             self._tally.skipped += 1
             return
@@ -296,7 +318,7 @@ class Cache:
     def _entry(self, call: Cacheable, answered: Answer) -> Entry:
         return Entry(
             at=self._clock.time(),
-            ttl=call.options.get("cache_ttl") or self._config.cache_ttl or TTL,
+            ttl=self._at_most(call.options) or TTL,
             provider=call.provider,
             model=call.model,
             reply=answered.reply,
@@ -325,16 +347,18 @@ class Cache:
             self._tally.shared += 1
         return call.recalled(found, found.age(self._clock.time()))
 
-    def _cut_short(self, outcome: Outcome, flight: Flight[Outcome], call: Cacheable) -> bool:
+    def _cut_short(self, outcome: Outcome, flight: Shared, call: Cacheable) -> bool:
         """The time of the one who asked was up, but not that of one who joined later: he asks again."""
         if not isinstance(outcome, Response) or outcome["error_type"] != "timeout":
             return False
         return flight.deadline <= flight.loop.time() < call.budget.deadline
 
 
-def _is_whole(found: Entry) -> bool:
-    """What a filter cut off, or the provider itself calls no proper end, is not for others."""
+def _is_whole(found: Entry, response: Response) -> bool:
+    """What a filter cut off, the provider itself calls no proper end, or nobody can call, is not for others."""
     reply = found.reply
+    if any(tool["arguments"] is None for tool in response["tool_calls"]):
+        return False
     if reply.finish_reason == "other":
         return reply.provider_finish_reason is None  # nothing was said: some hosts never do
     return reply.finish_reason != "content_filter"

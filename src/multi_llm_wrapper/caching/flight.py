@@ -10,10 +10,14 @@ T = TypeVar("T")
 
 
 class Shared:
-    """Work in a task of its own, which more than one waits for. `settled` once it has its outcome."""
+    """Work in a task of its own, which more than one waits for. `settled` once it has its outcome.
 
-    def __init__(self) -> None:
+    The first to wait is the one whose work it is; `deadline` (loop time) is when that one's time is up.
+    """
+
+    def __init__(self, deadline: float) -> None:
         self.loop = asyncio.get_running_loop()
+        self.deadline = deadline
         self.settled = False
         self.task: asyncio.Task[None]
         self._closed: Callable[[], None] = _nothing
@@ -57,22 +61,18 @@ class Shared:
 
 
 class Flight(Shared, Generic[T]):
-    """Goes on as long as anybody waits: one who leaves does not disturb the others, the last one ends it.
-
-    The first to wait is the one whose work it is; `deadline` (loop time) is when that one's time is up.
-    """
+    """Goes on as long as anybody waits: one who leaves does not disturb the others, the last one ends it."""
 
     def __init__(self, deadline: float) -> None:
-        super().__init__()
-        self.deadline = deadline
-        self._late: T | None = None
+        super().__init__(deadline)
+        self.late: T | None = None
         self._waiting: list[asyncio.Future[T]] = []
 
     def settle(self, own: T, other: Callable[[], T], late: T | None = None) -> None:
         """Hands out the outcome: `own` to the first, `other()` to each of those who joined, `late` to those who come
         while the work is still busy with what nobody waits for (None: nobody can join any more)."""
         self.settled = True
-        self._late = late
+        self.late = late
         for number, waiter in enumerate(self._waiting):
             if not waiter.done():
                 waiter.set_result(other() if number else own)
@@ -80,9 +80,9 @@ class Flight(Shared, Generic[T]):
             self._closed()
 
     async def wait(self) -> T:
-        if self._late is not None:
+        if self.late is not None:
             await asyncio.sleep(0)  # else one who asks again and again would keep the work from its end
-            return self._late
+            return self.late
         waiter: asyncio.Future[T] = self.loop.create_future()
         self._waiting.append(waiter)
         try:

@@ -6,12 +6,13 @@ A question that is streamed is keyed by the request that `query()` would have se
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from ..version import __version__
 
-VERSION = "mlw2"
+VERSION = "mlw3"
 """Changes whenever the key or the stored form does, so that an old entry is never read as a new one."""
 
 _OURS = frozenset((("content-type", "application/json"), ("user-agent", f"multi-llm-wrapper/{__version__}")))
@@ -22,7 +23,7 @@ class Question(Struct, frozen=True, kw_only=True):
     """A finished request, and whom it was meant for.
 
     `group` is the route that was asked for, `model` the name on the wire. Credentials are among the headers, so that
-    one account never sees another's answer; `tenant` parts those who share an account.
+    one account never sees another's answer; `namespace` parts those who share an account.
     """
 
     group: str
@@ -31,19 +32,22 @@ class Question(Struct, frozen=True, kw_only=True):
     model: str
     headers: dict[str, str]
     body: bytes
-    tenant: str = ""
+    namespace: str = ""
 
 
-def cache_key(question: Question, form: str = "") -> str:
-    """A digest, forty hexadecimal digits. `form` tells apart answers that are kept in different ways."""
-    parts = [VERSION, form, question.tenant, question.group, question.dialect, question.url, question.model]
-    for item in sorted(question.headers.items()):
-        if item not in _OURS:
-            parts += item
-    # Each part with its length, so that no two lists of parts run together to the same text; the body is the rest.
-    head = "".join([f"{len(part)}:{part}" for part in parts]) + "|"
-    digest = hashlib.blake2b(head.encode("utf-8", "surrogatepass"), digest_size=20)
-    digest.update(question.body)
+def cache_key(questions: Sequence[Question], form: str = "") -> str:
+    """A digest, forty hexadecimal digits, of one request, or of those to each of several that may answer. `form` tells
+    apart answers that are kept in different ways."""
+    digest = hashlib.blake2b(digest_size=20)
+    for question in questions:
+        parts = [VERSION, form, question.namespace, question.group, question.dialect, question.url, question.model]
+        for item in sorted(question.headers.items()):
+            if item not in _OURS:
+                parts += item
+        # Each part with its length, so that no two lists of parts run together to the same text.
+        head = "".join([f"{len(part)}:{part}" for part in parts]) + f"|{len(question.body)}:"
+        digest.update(head.encode("utf-8", "surrogatepass"))
+        digest.update(question.body)
     return digest.hexdigest()
 
 
