@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from multi_llm_wrapper.caching import Entry, entry
@@ -77,6 +77,7 @@ def test_no_byte_may_be_another_one() -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\x93\x01\x02\xa1\xff")  # a text that is none
 def test_any_other_bytes_are_no_entry(data: bytes) -> None:
     """Whatever they are, nothing but `CorruptError` comes of them."""
     with pytest.raises(CorruptError):

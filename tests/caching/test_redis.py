@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from multi_llm_wrapper import LLMWrapper, OpenAIConfig, Response, WrapperConfig
 from multi_llm_wrapper.caching.guard import REST
+from multi_llm_wrapper.caching.key import VERSION
 from multi_llm_wrapper.clock import SystemClock
 from multi_llm_wrapper.testing import CompletionDouble
 from tests.caching.conftest import RedisServer
@@ -159,7 +160,7 @@ async def test_what_is_there_is_ours_and_has_its_time(
         await cached(llm, "briefly", cache_ttl=0.25)
     names = [name.decode() for name in server.keys("*") if name.startswith(b"multi-llm:")]
     assert 1 <= len(names) <= 2
-    assert all(name.startswith(PREFIX) and "mlw2" in name for name in names)
+    assert all(name.startswith(PREFIX) and VERSION in name for name in names)
     lives = max(server.pttl(name) for name in names)
     assert 90_000 < lives <= 100_000
     assert all(b"sk-test" not in server.get(name) for name in names if server.exists(name))
@@ -175,6 +176,15 @@ async def test_what_has_had_its_time_is_gone(redis_url: str) -> None:
             while await store.get("k", 0.0) is not None:  # noqa: ASYNC110  # a server tells nobody
                 await asyncio.sleep(0.01)
         assert [None, None] == [await store.get("k", 0.0), await store.get("gone", 0.0)]
+
+
+@pytest.mark.parametrize("ttl", [1e15, 1e18, 1e308])
+async def test_what_is_to_be_kept_for_ages_is_kept(redis_url: str, server: Any, ttl: float) -> None:
+    """The server refuses a time that is too far off, so it gets the longest that it takes."""
+    async with store_at(redis_url) as store:
+        assert await store.put("k", b"value", 1.8e9, 1.8e9 + ttl)
+        assert b"value" == await store.get("k", 1.8e9)
+    assert server.pttl(f"{PREFIX}k") > 1e17
 
 
 @pytest.mark.parametrize(
@@ -230,6 +240,7 @@ async def test_one_who_gives_up_does_not_disturb_the_others(redis_url: str) -> N
 
 
 async def test_what_nobody_waits_for_any_more_is_not_asked(redis_url: str, server: Any) -> None:
+    """A lookup that was given up before it was sent costs the server nothing."""
     async with store_at(redis_url) as store:
         await store.get("k", 0.0)
         before = server.info("commandstats")["cmdstat_mget"]["calls"]
@@ -245,22 +256,22 @@ async def test_what_nobody_waits_for_any_more_is_not_asked(redis_url: str, serve
 async def test_a_server_that_is_down_at_the_start_fails_no_call(
     mock_completion: CompletionDouble, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is said once, counted, left alone for a while, and used again when it is back."""
+    """It is said once (of lookups and of writes), counted, left alone for a while, and used again when it is back."""
     own_redis.stop()
     clock = Clock()
     async with llm_at(own_redis.url + PATIENT, clock=clock) as llm:
         for _ in range(10):
             assert not await cached(llm)
         stats = llm._cache.stats()
-        assert (3, 10) == (stats["errors"], stats["misses"])
-        assert (10, 1) == (mock_completion.call_count, len(caplog.messages))
-        assert own_redis.url in caplog.text
+        assert (3 + 3, 10) == (stats["errors"], stats["misses"])
+        assert (10, 2) == (mock_completion.call_count, len(caplog.messages))
+        assert all(own_redis.url in message for message in caplog.messages)
 
         own_redis.start()
         assert not await cached(llm)
         clock.ahead += REST
         assert [False, True] == [await cached(llm), await cached(llm)]
-        assert "is back" in caplog.messages[-1]
+        assert [True, True] == ["work again" in message for message in caplog.messages[2:]]
 
 
 async def test_a_server_that_dies_mid_run_fails_no_call(
@@ -303,7 +314,7 @@ async def test_a_slow_server_delays_no_call_noticeably(
             assert not (await ask(llm, f"question {number}")).metadata["cached"]
         assert time.monotonic() - began < 3 * 0.05 + WITHIN
         stats = llm._cache.stats()
-        assert 3 == stats["errors"]
+        assert 3 == stats["errors"], "of lookups; a write is given more time"
         assert (stats["skipped"] or 0) >= 17
         assert "no answer within 0.05 s" in caplog.text
         proxy.flowing.set()
@@ -367,17 +378,17 @@ async def test_a_server_that_wants_a_password_fails_no_call(
     async with llm_at(own_redis.url.replace("//", f"//{password}") + PATIENT) as llm:
         for _ in range(4):
             assert not await cached(llm)
-        assert 3 == llm._cache.stats()["errors"]
+        assert 3 + 3 == llm._cache.stats()["errors"]
     assert "wrong" not in caplog.text.replace("WRONGPASS", "")
     async with llm_at(own_redis.url.replace("//", "//:s3cret@") + PATIENT) as llm:
         assert [False, True] == [await cached(llm), await cached(llm)]
 
 
 async def test_a_server_that_is_full_or_read_only_is_still_read(
-    mock_completion: CompletionDouble, own_redis: RedisServer
+    mock_completion: CompletionDouble, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refused write is counted; lookups go on."""
-    async with llm_at(own_redis.url + PATIENT) as llm:
+    """A refused write is counted, and after three of them writes rest, which the log says; lookups go on."""
+    async with llm_at(own_redis.url + PATIENT, clock=(clock := Clock())) as llm:
         await cached(llm)
         with redis.Redis.from_url(own_redis.url) as client:
             client.config_set("maxmemory", "1")
@@ -385,12 +396,16 @@ async def test_a_server_that_is_full_or_read_only_is_still_read(
                 assert not await cached(llm, f"another {number}")
                 assert await cached(llm)
             client.config_set("maxmemory", "0")
-            assert 5 == llm._cache.stats()["errors"]
+            assert (3, 2) == (llm._cache.stats()["errors"], llm._cache.stats()["skipped"])
+            assert ["writes" in message for message in caplog.messages] == [True]
+            clock.ahead += REST
+            assert [False, True] == [await cached(llm, "once more"), await cached(llm, "once more")]
             client.replicaof("127.0.0.1", str(unused_port()))
             for number in range(5):
                 assert not await cached(llm, f"another {number}")
                 assert await cached(llm)
-        assert (10, 0) == (llm._cache.stats()["errors"], llm._cache.stats()["skipped"])
+        assert (6, 4) == (llm._cache.stats()["errors"], llm._cache.stats()["skipped"])
+        assert 3 == len(caplog.messages)
 
 
 async def test_with_tls(mock_completion: CompletionDouble, redis_url: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 from multi_llm_wrapper import LLMWrapper, OpenAIConfig, Response, WrapperConfig
-from multi_llm_wrapper.caching import sqlite
+from multi_llm_wrapper.caching import sqlite, thread
 from multi_llm_wrapper.caching.sqlite import APPLICATION_ID, SCHEMA, NotOursError, SQLiteStore
 from multi_llm_wrapper.clock import SystemClock
 from multi_llm_wrapper.testing import CompletionDouble
@@ -134,6 +135,8 @@ def test_a_value_that_is_too_large_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_a_store_can_be_closed_and_used_again(tmp_path: Path) -> None:
+    """Closing twice is no error, and the next lookup opens the file with all that was in it."""
+
     async def work(store: SQLiteStore) -> None:
         await store.put("a", b"value", NOW, NOW + 60)
         for _ in range(2):
@@ -161,6 +164,46 @@ def test_one_store_serves_several_loops_and_is_closed_with_nobody_left(tmp_path:
     while file.with_name("c.db-wal").exists() and time.monotonic() < until:
         time.sleep(0.01)
     assert not file.with_name("c.db-wal").exists()
+
+
+def test_lookups_go_before_writes(tmp_path: Path) -> None:
+    """Whoever looks something up does not wait for what others have still to write down."""
+
+    async def work(store: SQLiteStore) -> None:
+        done: list[str] = []
+        blocked = threading.Event()
+        first = store._run(lambda: blocked.wait(5), first=False)
+        writes = [store.put(f"{number}", b"value", NOW, NOW + 60) for number in range(20)]
+        for future, name in [(write, "write") for write in writes] + [(store.get("0", NOW), "lookup")]:
+            future.add_done_callback(lambda _, name=name: done.append(name))  # type: ignore[misc]
+        blocked.set()
+        assert [True] * 21 == await asyncio.gather(first, *writes)
+        assert ["lookup"] + ["write"] * 20 == done
+
+    in_store(tmp_path / "c.db", work)
+
+
+def test_what_waits_for_a_disk_that_hangs_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is refused at once, of lookups and of writes; what was given up is not done when the disk is back."""
+    monkeypatch.setattr(thread, "WAITING", 3)
+
+    async def work(store: SQLiteStore) -> None:
+        blocked = threading.Event()
+        first = store._run(lambda: blocked.wait(5), first=True)
+        while store._thread is not None and store._thread._lookups:  # noqa: ASYNC110  # a thread tells nobody
+            await asyncio.sleep(0)
+        waiting = [store.put(f"{number}", b"value", NOW, NOW + 60) for number in range(3)]
+        with pytest.raises(TimeoutError, match="3 others"):
+            store.put("3", b"value", NOW, NOW + 60)
+        lookups = [store.get("0", NOW) for _ in range(3)]
+        with pytest.raises(TimeoutError, match="3 others"):
+            store.get("0", NOW)
+        waiting[0].cancel()
+        blocked.set()
+        await asyncio.gather(first, *waiting, *lookups, return_exceptions=True)
+        assert [None, b"value"] == [await store.get(name, NOW) for name in "02"]
+
+    in_store(tmp_path / "c.db", work)
 
 
 def test_lookups_do_not_hold_up_the_loop(tmp_path: Path) -> None:
@@ -206,6 +249,7 @@ def test_another_programs_database_is_left_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"my diary", b"my diary " * 1000, b"SQLite format 3\0" + b"x" * 5000])
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    """It is an error, and nothing is written into it or beside it."""
     file = tmp_path / "c.db"
     file.write_bytes(content)
     with pytest.raises(sqlite3.DatabaseError):
@@ -215,6 +259,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path, content: by
 
 
 def test_an_empty_file_is_a_new_cache(tmp_path: Path) -> None:
+    """It holds nothing of anybody's, so it is used like one that is not there yet."""
     file = tmp_path / "c.db"
     file.touch()
     put(file, "a")
@@ -233,6 +278,7 @@ def test_an_older_schema_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_is_left_to_the_newer_version(tmp_path: Path) -> None:
+    """The error says so, and the entries stay for the version that can read them."""
     file = tmp_path / "c.db"
     put(file, "a")
     edit(file, f"PRAGMA user_version = {SCHEMA + 1}")
@@ -506,6 +552,7 @@ async def test_answers_outlive_the_wrapper(mock_completion: CompletionDouble, tm
 
 @pytest.mark.asyncio
 async def test_the_statistics_say_what_happened(mock_completion: CompletionDouble, tmp_path: Path) -> None:
+    """Hits, misses, what was stored and the size of the file, also when it was closed in between."""
     async with llm_at(tmp_path / "c.db") as llm:
         for prompt in ("a", "b", "a", "a"):
             await ask(llm, prompt)
@@ -579,7 +626,7 @@ async def test_the_date_decides_how_long_an_answer_holds(mock_completion: Comple
 async def test_a_store_that_cannot_be_used_fails_no_call(
     mock_completion: CompletionDouble, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is said once in the log, counted, and left alone."""
+    """It is said once in the log (of lookups and of writes), counted, and left alone."""
     file = {"no folder": tmp_path / "no/such/c.db", "no permission": Path("/proc/c.db")}.get(kind, tmp_path / "c.db")
     if kind == "folder":
         file.mkdir()
@@ -593,9 +640,9 @@ async def test_a_store_that_cannot_be_used_fails_no_call(
             assert number == mock_completion.call_count
         stats = llm._cache.stats()
         assert (0, 0, 10) == (stats["hits"], stats["stores"], stats["misses"])
-        assert 3 == stats["errors"]
+        assert 3 + 3 == stats["errors"]
         assert (stats["skipped"] or 0) >= 10
-    assert 1 == len([message for message in caplog.messages if str(file) in message])
+    assert 2 == len([message for message in caplog.messages if str(file) in message])
 
 
 @pytest.mark.asyncio

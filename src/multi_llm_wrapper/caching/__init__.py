@@ -7,6 +7,7 @@ flight      one request for all who ask the same at the same time
 broadcast   the same for streams
 store       which store a URL means: memory, sqlite or redis
 guard       time limit and rest for a store that is slow or down
+thread      where a file is read and written
 """
 
 from .cache import Cache

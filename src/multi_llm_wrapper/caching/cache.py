@@ -306,7 +306,7 @@ class Cache:
         found = self._entry(call, call.answered)
         body = entry.encode(found)
         if body is None or not (call.answered_by_primary and _is_whole(found, response)):
-            shared.settle(response, lambda: copy.deepcopy(found))
+            shared.settle(response, lambda: copy.deepcopy(found) if body is None else body)
             self._tally.skipped += 1
             return
         guard = self._guard

@@ -62,7 +62,7 @@ def decode(body: bytes) -> Entry:
     """Raises `CorruptError`."""
     try:
         return _decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptError from error
 
 

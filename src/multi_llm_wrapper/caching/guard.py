@@ -15,9 +15,9 @@ from .store import Store
 T = TypeVar("T")
 
 TOLERATED = 3
-"""Failures one after the other until the store is left alone ..."""
+"""Failures one after the other until the store is left alone, by lookups and by writes each on their own account ..."""
 REST = 5.0
-"""... for so many seconds; then one lookup tries whether it is back."""
+"""... for so many seconds; then one tries whether it is back."""
 WRITE_TIMEOUT = 2.0
 """Seconds for a write. The caller has the answer already; only `aclose()` may wait for it."""
 
@@ -41,16 +41,15 @@ class Guard:
 
     def __init__(self, store: Store, clock: Clock, tally: Tally) -> None:
         self.store = store
-        self._clock = clock
         self._tally = tally
-        self._failures = 0
-        self._rests_until = 0.0
+        self._lookups = _Breaker(f"lookups in the cache {store.name}", clock)
+        self._writes = _Breaker(f"writes to the cache {store.name}", clock)
 
     async def get(self, key: str, now: float) -> bytes | None:
-        return await self._ask(lambda: self.store.get(key, now), self.store.timeout)
+        return await self._ask(self._lookups, lambda: self.store.get(key, now), self.store.timeout)
 
     async def put(self, key: str, value: bytes, now: float, expires: float) -> None:
-        kept = await self._ask(lambda: self.store.put(key, value, now, expires), WRITE_TIMEOUT)
+        kept = await self._ask(self._writes, lambda: self.store.put(key, value, now, expires), WRITE_TIMEOUT)
         if kept:
             self._tally.stores += 1
         elif kept is False:
@@ -60,13 +59,14 @@ class Guard:
         try:
             async with asyncio.timeout(WRITE_TIMEOUT):
                 await self.store.aclose()
-        except Exception as error:
-            self._failed(error)
+        except Exception:
+            self._tally.errors += 1
 
-    async def _ask(self, ask: Callable[[], asyncio.Future[T]], timeout: float) -> T | None:
+    async def _ask(self, breaker: _Breaker, ask: Callable[[], asyncio.Future[T]], timeout: float) -> T | None:
         """None when there is no answer in time. Not `asyncio.timeout`: when it was the loop that was late, the answer
         is there and counts."""
-        if self._rests():
+        begun = breaker.begin()
+        if begun is None:
             self._tally.skipped += 1
             return None
         try:
@@ -79,29 +79,54 @@ class Guard:
                 answer.cancel()
             result = answer.result()
         except Exception as error:
-            self._failed(error)
+            self._tally.errors += 1
+            breaker.failed(begun, error)
             return None
-        if self._failures >= TOLERATED:
-            _log.warning("multi_llm_wrapper: the cache %s is back", self.store.name)
-        self._failures, self._rests_until = 0, 0.0
+        if result is not False:  # what is too large for the store says nothing of it
+            breaker.worked()
         return result
 
-    def _rests(self) -> bool:
-        now = self._clock.monotonic()
-        if now < self._rests_until:
-            return True
-        if self._failures >= TOLERATED:
-            self._rests_until = now + REST  # the others rest on while this one tries
-        return False
 
-    def _failed(self, error: Exception) -> None:
-        self._tally.errors += 1
-        self._failures += 1
-        if self._failures >= TOLERATED:
+class _Breaker:
+    """Lets a kind of operation rest when one after the other fails.
+
+    Those that overlap may all fail for one and the same reason, be it only that they were many. So a failure counts
+    only when its operation began after the last that counted was noticed.
+    """
+
+    def __init__(self, what: str, clock: Clock) -> None:
+        self._what = what
+        self._clock = clock
+        self._counted = 0
+        self._forgiven = 0  # of those counted, by the last success
+        self._rests_until = 0.0
+
+    def begin(self) -> int | None:
+        """What `failed` wants to know later; None while the operations rest."""
+        if self._is_open():
+            now = self._clock.monotonic()
+            if now < self._rests_until:
+                return None
+            self._rests_until = now + REST  # the others rest on while this one tries
+        return self._counted
+
+    def failed(self, begun: int, error: Exception) -> None:
+        if begun != self._counted:
+            return
+        self._counted += 1
+        if self._is_open():
             self._rests_until = self._clock.monotonic() + REST
-        if self._failures == TOLERATED:
-            what = f"{type(error).__name__}: {error}"[:200]
-            _log.warning("multi_llm_wrapper: the cache %s fails (%s); calls go on without it", self.store.name, what)
+        if self._counted - self._forgiven == TOLERATED:
+            text = f"{type(error).__name__}: {error}"[:200]
+            _log.warning("multi_llm_wrapper: %s fail (%s); calls go on without", self._what, text)
+
+    def worked(self) -> None:
+        if self._is_open():
+            _log.warning("multi_llm_wrapper: %s work again", self._what)
+        self._forgiven = self._counted
+
+    def _is_open(self) -> bool:
+        return self._counted - self._forgiven >= TOLERATED
 
 
 __all__ = ["REST", "TOLERATED", "WRITE_TIMEOUT", "Guard", "Tally"]

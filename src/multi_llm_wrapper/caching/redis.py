@@ -26,6 +26,8 @@ T = TypeVar("T")
 PREFIX = f"multi-llm:{VERSION}:"
 BATCH = 100
 """How many go into one command."""
+LONGEST = 2**62
+"""Milliseconds that an entry may be kept. The server adds the time of day and takes no sum above 2**63 - 1."""
 PATIENCE = 2.0
 """Seconds for connecting and for one command. Nobody waits that long; but what comes later than a lookup may take still
 serves those that follow."""
@@ -74,7 +76,8 @@ class RedisStore:
         return self._link().reads.add(PREFIX + key)
 
     def put(self, key: str, value: bytes, now: float, expires: float) -> asyncio.Future[bool]:
-        return self._link().writes.add((PREFIX + key, value, max(1, int((expires - now) * 1000))))
+        milliseconds = max(1, int(min((expires - now) * 1000, LONGEST)))
+        return self._link().writes.add((PREFIX + key, value, milliseconds))
 
     async def aclose(self) -> None:
         links, self._links = self._links, {}

@@ -12,11 +12,11 @@ import sqlite3
 import struct
 import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
 from .memory import MAX_BYTES
+from .thread import Thread
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class SQLiteStore:
         self.name = f"sqlite:///{path}"
         self.timeout = timeout
         self._file = _File(path, max_bytes)
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread: Thread | None = None
         self._process = 0
         self._closer: weakref.finalize[..., SQLiteStore] | None = None
 
@@ -63,10 +63,10 @@ class SQLiteStore:
         return self._file.size
 
     def get(self, key: str, now: float) -> asyncio.Future[bytes | None]:
-        return self._run(lambda: self._file.get(key, now))
+        return self._run(lambda: self._file.get(key, now), first=True)
 
     def put(self, key: str, value: bytes, now: float, expires: float) -> asyncio.Future[bool]:
-        return self._run(lambda: self._file.put(key, value, now, expires))
+        return self._run(lambda: self._file.put(key, value, now, expires), first=False)
 
     async def aclose(self) -> None:
         thread, self._thread = self._thread, None
@@ -76,20 +76,20 @@ class SQLiteStore:
         await asyncio.get_running_loop().run_in_executor(thread, self._file.close)
         thread.shutdown(wait=False)
 
-    def _run(self, work: Callable[[], T]) -> asyncio.Future[T]:
+    def _run(self, work: Callable[[], T], *, first: bool) -> asyncio.Future[T]:
         thread = self._thread or self._start()
         if self._process != os.getpid():
             raise NotOursError("the file was opened before a fork; open the wrapper in the child")
-        return asyncio.get_running_loop().run_in_executor(thread, work)
+        return asyncio.wrap_future(thread.add(work, first=first))
 
-    def _start(self) -> ThreadPoolExecutor:
+    def _start(self) -> Thread:
         self._process = os.getpid()
-        thread = self._thread = ThreadPoolExecutor(1, thread_name_prefix="multi-llm-cache")
+        thread = self._thread = Thread()
         self._closer = weakref.finalize(self, _close, thread, self._file, self._process)
         return thread
 
 
-def _close(thread: ThreadPoolExecutor, file: _File, process: int) -> None:
+def _close(thread: Thread, file: _File, process: int) -> None:
     """From the garbage collector or at the end of the interpreter, when the thread may have ended already."""
     if process != os.getpid():
         return  # after a fork, thread and connection are the parent's
