@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import re
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -68,7 +70,7 @@ def test_json_has_the_groups_and_the_total(invoke: Invoke, ledger: Path) -> None
     told = json.loads(result.stdout)
 
     assert (0, "") == (result.exit_code, result.stderr)
-    assert ["by", "groups", "total"] == list(told)
+    assert (["by", "groups", "total", "unreadable_rows"], 0) == (list(told), told["unreadable_rows"])
     assert ("day", ["2027-01-15", "2027-01-16", "2027-01-19", "2027-01-20"]) == (
         told["by"], [group["group"] for group in told["groups"]],
     )  # fmt: skip
@@ -96,6 +98,23 @@ def test_csv_has_a_line_for_each_group(invoke: Invoke, ledger: Path) -> None:
         rows[0][name] for name in ("cost_usd", "unpriced_requests", "input_tokens")
     )
     assert "\r" not in result.stdout
+
+
+ODD_NAMES = [
+    "plain", "with,comma", 'with"quote', "new\nline", "cr\rhere", "\r", "\r\n", "both\r\n", "\n\r", " blank ", "",
+    "=1+1", "tab\tx", "\x1b[31m", "\u2028", "\x85",
+]  # fmt: skip
+
+
+def test_every_group_comes_back_from_csv(invoke: Invoke, tmp_path: Path) -> None:
+    """Whatever its name has in it, line ends of all kinds too; lines end in a line feed and nothing else."""
+    write(tmp_path / "usage.db", [record(number, tags={"t": name}) for number, name in enumerate(ODD_NAMES)])
+    out = invoke("usage", "--tag", "t", "--csv").stdout_bytes.decode()
+
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
+    assert (sorted(ODD_NAMES), {"1"}) == (sorted(row["group"] for row in rows), {row["requests"] for row in rows})
+    assert re.search(r"\nplain,1,[^\r\n]*\n", out)
+    assert "\r" not in re.sub(r'"[^"]*"', "", out)
 
 
 def test_a_group_without_requests_has_no_times(invoke: Invoke, tmp_path: Path) -> None:
@@ -136,8 +155,8 @@ def test_a_pipe_gets_plain_columns_and_no_plot(invoke: Invoke, ledger: Path) -> 
     ] == lines[:5]  # fmt: skip
     assert ["total", "$12.3000*", "5", "1", "20.0%", "1"] == lines[5][:6]
     assert [
-        "* 1 request has no known price, and no part in the spend.",
-        "1 call failed before anything was sent.",
+        "* 1 request used what has no known price; the spend is without it.",
+        "1 call sent nothing: refused, given up, or waiting for one that failed.",
         "Errors: timeout 1.",
     ] == result.stderr.splitlines()
     assert "\x1b" not in result.output
@@ -219,6 +238,65 @@ def test_a_long_list_is_cut_for_people_alone(open_terminal: Open, invoke: Invoke
     assert 12 == len(re.findall(r"^u\d+ █", other.screen.text.split("requests by tag")[0], re.MULTILINE))
 
 
+def test_a_plot_knows_what_is_unknown(invoke: Invoke, open_terminal: Open, tmp_path: Path) -> None:
+    """A bar without a price says so as the table does; a column is a question mark, where a day without calls is
+    empty."""
+    costs = {0: ("o3", Decimal("0.5")), 2: ("new", None), 3: ("free", Decimal(0)), 4: ("o3", Decimal("0.25"))}
+    write(
+        tmp_path / "usage.db",
+        [record(day, timestamp=BEGIN + day * DAY, model=model, cost=cost) for day, (model, cost) in costs.items()],
+    )
+    bars = invoke("usage", "--plot", "--by", "model").stdout.split("spend by model\n")[1].splitlines()
+    assert [("openai/o3", "$0.750000"), ("openai/free", "$0.000000"), ("openai/new", "unknown")] == [
+        (line.split()[0], line.split()[-1]) for line in bars[:3]
+    ]
+
+    terminal = open_terminal("usage", columns=80, rows=50)
+    terminal.wait()
+    lines = terminal.screen.text.splitlines()
+    at = lines.index("spend per day")
+    assert ["          │███             ███", "          │███      ?      ███", "        0 └────────────────────"] == [
+        line.rstrip() for line in lines[at + 5 : at + 8]
+    ]
+
+
+# --- rows that cannot be read -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(ledger: Path) -> Path:
+    """Of its seven rows, three are odd."""
+    for number, change in ((0, "cost_usd = 'NaN'"), (1, "tags = '[]'"), (5, "time = 1e18")):
+        with closing(sqlite3.connect(ledger)) as connection, connection:
+            connection.execute(f"UPDATE calls SET {change} WHERE request_id = 'req-{number}'")
+    return ledger
+
+
+@pytest.mark.parametrize("by", ["day", "hour", "model", "provider", "tag"])
+def test_rows_that_cannot_be_read_are_told(invoke: Invoke, damaged: Path, by: str) -> None:
+    """Below the table, beside the CSV, as a number in the JSON; the rest is summed up as ever."""
+    note = "3 rows cannot be read and are left out."
+    table, lines, told = (invoke("usage", "--by", by, *form) for form in ([], ["--csv"], ["--json"]))
+
+    assert (0, 0, 0) == (table.exit_code, lines.exit_code, told.exit_code)
+    assert note == table.stderr.splitlines()[-1]
+    assert ([note], "") == (lines.stderr.splitlines(), told.stderr)
+    found = json.loads(told.stdout)
+    assert (3, 3, "12.000000000000001") == (
+        found["unreadable_rows"], found["total"]["requests"], found["total"]["cost_usd"],
+    )  # fmt: skip
+
+
+def test_a_ledger_of_nothing_else(invoke: Invoke, tmp_path: Path) -> None:
+    """What it says of no calls is not all that there is to say."""
+    write(tmp_path / "usage.db", [record()])
+    with closing(sqlite3.connect(tmp_path / "usage.db")) as connection, connection:
+        connection.execute("UPDATE calls SET response_time = 'long'")
+    result = invoke("usage", "--plot")
+    assert (0, "1 row cannot be read and is left out.\n") == (result.exit_code, result.stderr)
+    assert result.stdout.startswith("No calls in this ledger yet")
+
+
 # --- what is counted --------------------------------------------------------------------------------------------
 
 
@@ -293,6 +371,9 @@ def test_a_ledger_without_calls_is_no_error(invoke: Invoke, tmp_path: Path) -> N
         (["--ledger", "newer"], 2, "newer version of multi-llm-wrapper .*; upgrade"),
         (["--ledger", "damaged"], 1, "the ledger damaged cannot be read"),
         (["--ledger", "redis://h"], 2, "--ledger: no such kind of ledger; give a file"),
+        (["--ledger", "."], 2, r"--ledger: \. is no regular file; name the one that calls are written to$"),
+        (["--ledger", "sqlite:////dev/null"], 2, "--ledger: /dev/null is no regular file; name the one"),
+        (["--csv", "--json"], 2, "--csv and --json are two forms; give one of them"),
         (["--ledger", "sqlite://"], 2, "--ledger: .* names no file"),
         (["--since", "soon"], 2, "--since: 'soon' is no time; give one as 24h, 7d"),
         (["--until", "9999-12-31"], 2, "--until: '9999-12-31' is no time"),
@@ -333,6 +414,7 @@ def test_names_from_outside_are_harmless(invoke: Invoke, tmp_path: Path) -> None
     ],
 )  # fmt: skip
 def test_large_numbers_have_three_digits(count: float, text: str) -> None:
+    """Exact up to 9,999, then three digits and a letter; beyond B there is none, so digits are added again."""
     assert text == tally._compact(count)
 
 
@@ -348,11 +430,11 @@ def test_little_money_is_not_none(cost: str, total: str, text: str) -> None:
     assert text == tally._dollars(Decimal(cost), tally._decimals(Decimal(total)))
 
 
-VALUES = st.lists(st.floats(0.0, 1e6), min_size=1, max_size=200).filter(any)
+VALUES = st.lists(st.none() | st.floats(0.0, 1e6), min_size=1, max_size=200).filter(any)
 
 
 @given(VALUES, st.integers(30, 150), st.booleans())
-def test_every_line_of_a_plot_has_the_same_width(values: list[float], width: int, ascii_only: bool) -> None:
+def test_every_line_of_a_plot_has_the_same_width(values: list[float | None], width: int, ascii_only: bool) -> None:
     """Of cells, whatever the values are; in ASCII where the terminal knows no more."""
     labels = [f"名{i}" * (i % 9) for i in range(len(values))]
     series = charts.Series("title", labels, values, lambda value: f"{value:,.2f}", "cyan")
@@ -399,3 +481,13 @@ def test_usage_tokens_of_a_host_without_input_count_what_is_known(invoke: Invoke
     assert (0, 7, 1, 0) == tuple(
         total[name] for name in ("input_tokens", "output_tokens", "unpriced_requests", "unreported_requests")
     )
+
+
+def test_what_is_added_up_is_unknown_when_nothing_of_it_is_known() -> None:
+    """Days without a place of their own: a known one beside an unknown one counts, one without calls does not."""
+    values = [None, 0.0, 4.0, None, 0.0, 0.0, 8.0, 0.0]
+    series = charts.Series("t", [str(day) for day in range(8)], values, lambda value: f"{value:.0f}", "cyan")
+    (lines,) = charts.columns([series], 8, ascii_only=True)
+    assert ["t, 2 tog", "8 |   #", "  |   #", "  |   #", "  | # #", "  | # #", "  |?# #", "0 +----"] == [
+        line.plain.rstrip() for line in lines[:8]
+    ]

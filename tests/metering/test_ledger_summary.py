@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multi_llm_wrapper.metering.histogram import ERROR
-from multi_llm_wrapper.metering.ledger import reader, summary
+from multi_llm_wrapper.metering.ledger import parts, reader, summary
 from multi_llm_wrapper.metering.ledger.sink import RefusedError
 from multi_llm_wrapper.metering.ledger.sqlite import MIGRATIONS, SCHEMA, SQLiteSink
 from multi_llm_wrapper.metering.ledger.summary import summarise
@@ -183,6 +183,85 @@ def test_sums_are_exact_and_quantiles_near(calls: list[tuple[Decimal | None, flo
         assert ordered[rank - 1] == pytest.approx(found.total.times.quantile(q), rel=ERROR * 1.0001)
 
 
+# --- rows that cannot be read -----------------------------------------------------------------------------------
+
+
+ODD: dict[str, list[object]] = {
+    "cost_usd": ["abc", "", "NaN", "sNaN", "Infinity", "1e999999999", "1e-999999999", "-1", b"0.1"],
+    "time": ["soon", b"1", 1e18, -1.0, math.inf],
+    "response_time": ["long", b"1", math.inf, -1.0],
+    "input_tokens": ["many", b"5", 1.5],
+    "output_tokens": ["many"],
+    "cache_read_tokens": [b""],
+    "cached": ["no"],
+    "attempts": ["one", 0.5],
+    "provider": [b"openai"],
+    "model": [b"\xff"],
+    "error_type": [b""],
+    "status": [b"error"],
+    "tags": ["", "team=a", "[]", "null", '{"team": 5}', '{"team": "\\ud800"}', "[" * 10_000, b"{}"],
+    "shares": [
+        "", "{}", "[]", "[5]", '[{"provider": "groq"}]', '[{"later": ' + "[" * 10_000,
+        '[{"provider": "groq", "model": "m", "seconds": "1"}]',
+        '[{"provider": "groq", "model": "m", "seconds": 1}, {"provider": "groq", "model": "m", "seconds": 1e99}]',
+        '[{"provider": "groq", "model": "m", "seconds": 1, "cost_usd": "NaN"}]',
+        '[{"provider": "groq", "model": "m", "seconds": 1, "unpriced": "yes"}]',
+    ],
+}  # fmt: skip
+
+
+def change(file: Path, column: str, value: object) -> None:
+    """In the row of `record(1)`."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(f"UPDATE calls SET {column} = ? WHERE request_id = 'req-1'", [value])
+
+
+@pytest.mark.parametrize(("column", "value"), [(column, value) for column in ODD for value in ODD[column]])
+def test_a_row_is_read_whole_or_not_at_all(tmp_path: Path, column: str, value: object) -> None:
+    """By whatever is asked for, it is counted apart; the others are there, and no group has a part of it."""
+    file = tmp_path / "u.db"
+    write(file, [record(number, tags={"team": "a"}) for number in range(3)])
+    change(file, column, value)
+
+    for by in summary.GROUPINGS:
+        found = summarise(str(file), by)
+        (group,) = found.groups.values()
+        assert 1 == found.unreadable
+        for sums in (group, found.total):
+            assert (2, Decimal("0.00054"), 2000) == (sums.calls, sums.cost, sums.input_tokens)
+
+
+def test_what_can_be_read_is_not_left_out(tmp_path: Path) -> None:
+    """Values that a person may have put in, and keys that a later version may add."""
+    file = tmp_path / "u.db"
+    write(file, [record(number) for number in range(6)])
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for number, (column, value) in enumerate(
+            [("cost_usd", 1e-5), ("cost_usd", 0), ("response_time", 0), ("tags", "{}"), ("error_type", "what\0ever"),
+             ("shares", '[{"provider": "groq", "model": "m", "seconds": 1, "later": [1]}]')]
+        ):  # fmt: skip
+            connection.execute(f"UPDATE calls SET {column} = ? WHERE request_id = 'req-{number}'", [value])
+    found = summarise(str(file), "provider")
+    assert (0, 6, Decimal("0.00109")) == (found.unreadable, found.total.requests, found.total.cost)
+    assert ["openai", "groq"] == list(found.groups)
+
+
+@pytest.mark.parametrize("column", ["provider", "tags", "status", "cost_usd"])
+def test_a_text_that_is_none_costs_its_row_alone(tmp_path: Path, column: str) -> None:
+    """Bytes of a broken disk, of which SQLite knows no characters."""
+    file = tmp_path / "u.db"
+    write(file, [record(number, provider="größe") for number in range(3)])
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(f"UPDATE calls SET {column} = CAST(x'22ff22' AS TEXT) WHERE id = 2")
+    found = summarise(str(file), "provider")
+    assert (1, {"größe": 2}) == (found.unreadable, {name: sums.requests for name, sums in found.groups.items()})
+
+
+def test_a_row_is_checked_by_its_columns() -> None:
+    """They are matched by position."""
+    assert reader.Row._fields == parts._Row.__struct_fields__
+
+
 # --- the file ---------------------------------------------------------------------------------------------------
 
 
@@ -202,6 +281,7 @@ def test_reading_changes_nothing_and_waits_for_nobody(tmp_path: Path) -> None:
 
 
 def test_the_file_is_opened_for_reading_only(tmp_path: Path) -> None:
+    """Whoever sums up can change no row, not even by mistake."""
     file = tmp_path / "u.db"
     write(file, [record()])
     with (

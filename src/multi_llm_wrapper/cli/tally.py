@@ -86,9 +86,13 @@ class Column(NamedTuple):
     """Where there is no room for all, the columns of the highest rank go first; those of 0 stay."""
 
 
+def _unknown(sums: Sums) -> bool:
+    return sums.unpriced > 0 and not sums.cost
+
+
 def _spend(sums: Sums, decimals: int) -> str | Text:
-    if sums.unpriced and not sums.cost:
-        return Text("unknown", "yellow")
+    if _unknown(sums):
+        return Text(charts.UNKNOWN, "yellow")
     text = _dollars(sums.cost, decimals)
     return Text(f"{text}*", "yellow") if sums.unpriced else f"{text} "
 
@@ -163,14 +167,21 @@ def notes(summary: Summary, missing: Sequence[str], *, shown: bool) -> Iterator[
         which = "newest" if summary.by in _STEPS else "largest"
         yield f"These are the {MOST_LINES} {which} of {len(summary.groups):,}; --csv and --json have all."
     if total.unpriced:
-        yield f"* {_many(total.unpriced, 'request has', 'requests have')} no known price, and no part in the spend."
+        yield f"* {_many(total.unpriced, 'request', 'requests')} used what has no known price; the spend is without it."
     if total.unreported:
         yield f"{_many(total.unreported, 'request', 'requests')} reported no tokens."
     if total.unsent:
-        yield f"{_many(total.unsent, 'call', 'calls')} failed before anything was sent."
+        yield f"{_many(total.unsent, 'call', 'calls')} sent nothing: refused, given up, or waiting for one that failed."
     if total.errors_by_class:
         ordered = sorted(total.errors_by_class.items(), key=lambda item: (-item[1], item[0]))
         yield f"Errors: {', '.join(f'{name} {count:,}' for name, count in ordered)}."
+    yield from left_out(summary)
+
+
+def left_out(summary: Summary) -> Iterator[str]:
+    """The note that the numbers are not those of all rows, if so."""
+    if summary.unreadable:
+        yield f"{_many(summary.unreadable, 'row cannot be read and is', 'rows cannot be read and are')} left out."
 
 
 def _many(count: int, one: str, more: str) -> str:
@@ -220,7 +231,7 @@ def plots(out: Console, summary: Summary) -> RenderableType:
 def _series(summary: Summary) -> Iterator[charts.Series]:
     labels = _labels(summary)
     groups = [summary.groups.get(label) for label in labels]
-    costs = [float(sums.cost) if sums is not None else 0.0 for sums in groups]
+    costs = [0.0 if sums is None else None if _unknown(sums) else float(sums.cost) for sums in groups]
     counts = [float(sums.requests) if sums is not None else 0.0 for sums in groups]
     per = f" per {summary.by}" if summary.by in _STEPS else f" by {summary.by}"
     decimals = _decimals(summary.total.cost)
@@ -242,4 +253,4 @@ def _labels(summary: Summary) -> list[str]:
     return [(at + i * step).strftime(form) for i in range(round((last - at) / step) + 1)]
 
 
-__all__ = ["COLUMNS", "facts", "notes", "plots", "table"]
+__all__ = ["COLUMNS", "facts", "left_out", "notes", "plots", "table"]

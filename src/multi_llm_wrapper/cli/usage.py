@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn
 
@@ -34,8 +35,8 @@ _UNITS = {"min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 )
 @click.option("--until", metavar="WHEN", help="Only calls before then, or until the end of a day.")
 @click.option("--plot/--no-plot", default=None, help="Bars below the table.  [default: in a terminal]")
-@click.option("--csv", "form", flag_value="csv", help="Print CSV, one line for each group.")
-@click.option("--json", "form", flag_value="json", help="Print JSON: the groups and the total.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line for each group.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the groups and the total.")
 def command(
     ledger: str,
     by: str | None,
@@ -43,7 +44,8 @@ def command(
     since: str | None,
     until: str | None,
     plot: bool | None,
-    form: str | None,
+    as_csv: bool,
+    as_json: bool,
 ) -> None:
     """Show what the ledger says of spend, requests, tokens, errors and response times.
 
@@ -51,10 +53,17 @@ def command(
     """
     if tag is not None and by not in (None, "tag"):
         raise click.UsageError(f"--tag is for --by tag, not for --by {by}")
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json are two forms; give one of them")
     by = by or ("day" if tag is None else "tag")
     period = _moment("--since", since), _moment("--until", until, end=True)
     summary = _summary(_file(ledger), by, tag, *period)
-    _FORMS[form or "table"](summary, tag or by, plot)
+    if as_csv:
+        _csv(summary)
+    elif as_json:
+        _json(summary)
+    else:
+        _table(summary, tag or by, plot)
 
 
 def _summary(path: str, by: str, tag: str | None, since: float | None, until: float | None) -> Summary:
@@ -72,12 +81,17 @@ def _summary(path: str, by: str, tag: str | None, since: float | None, until: fl
 
 
 def _file(ledger: str) -> str:
+    path = _file_of_url(ledger) if "://" in ledger else ledger
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Problem(f"--ledger: {path} is no regular file; name the one that calls are written to", BAD_INPUT)
+    return path
+
+
+def _file_of_url(ledger: str) -> str:
     from urllib.parse import urlsplit
 
     from ..metering.ledger.base import file_of
 
-    if "://" not in ledger:
-        return ledger
     try:
         parts = urlsplit(ledger)
         if parts.scheme == "sqlite":
@@ -109,26 +123,35 @@ def _bad_moment(option: str, text: str) -> NoReturn:
 # --- the forms --------------------------------------------------------------------------------------------------
 
 
-def _json(summary: Summary, title: str, plot: bool | None) -> None:
+def _json(summary: Summary) -> None:
     from . import terminal
     from .tally import facts
 
     groups = [{"group": name, **facts(sums)} for name, sums in summary.groups.items()]
-    terminal.write(terminal.as_json({"by": summary.by, "groups": groups, "total": facts(summary.total)}))
+    told = {"by": summary.by, "groups": groups, "total": facts(summary.total), "unreadable_rows": summary.unreadable}
+    terminal.write(terminal.as_json(told))
 
 
-def _csv(summary: Summary, title: str, plot: bool | None) -> None:
+class _Lines(io.StringIO):
+    """Lines that end as they do here. The `csv` module quotes a carriage return only where its own lines end in one."""
+
+    def write(self, line: str) -> int:
+        return super().write(line.removesuffix("\r\n") + "\n")
+
+
+def _csv(summary: Summary) -> None:
     import csv
-    import io
 
     from . import terminal
-    from .tally import COLUMNS, facts
+    from .tally import COLUMNS, facts, left_out
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["group", *COLUMNS], extrasaction="ignore", lineterminator="\n")
+    text = _Lines()
+    writer = csv.DictWriter(text, ["group", *COLUMNS], extrasaction="ignore")
     writer.writeheader()
     writer.writerows({"group": name, **facts(sums)} for name, sums in summary.groups.items())
     terminal.write(text.getvalue())
+    for note in left_out(summary):
+        terminal.tell(note)
 
 
 def _table(summary: Summary, title: str, plot: bool | None) -> None:
@@ -136,6 +159,8 @@ def _table(summary: Summary, title: str, plot: bool | None) -> None:
 
     if not summary.total.calls:
         terminal.write("No calls in this ledger yet, or none in this time.\n")
+        for note in tally.left_out(summary):
+            terminal.tell(note)
         return
     out = terminal.console()
     table, missing = tally.table(out, summary, title)
@@ -145,7 +170,5 @@ def _table(summary: Summary, title: str, plot: bool | None) -> None:
     if plot or (plot is None and out.is_terminal):
         terminal.show(out, tally.plots(out, summary), apart=True)
 
-
-_FORMS: dict[str, Callable[[Summary, str, bool | None], None]] = {"table": _table, "csv": _csv, "json": _json}
 
 __all__ = ["command"]

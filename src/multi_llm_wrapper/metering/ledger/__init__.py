@@ -8,6 +8,7 @@ notes     what the log is told
 sqlite    the rows in a file: schema, migrations, several processes
 rows      a record as a row
 reader    rows, for who reads
+parts     a row as what counts of it: the call, and who had which part
 summary   the way back: sums by day, hour, model, provider or tag
 """
 
