@@ -299,7 +299,7 @@ def test_by_tag() -> None:
 def test_by_something_else() -> None:
     """Is a mistake of the program."""
     with pytest.raises(ValueError, match="by must be"):
-        Stage(a=ok()).wrapper(WrapperConfig()).get_usage_stats(by="team")  # type: ignore[arg-type]
+        Stage(a=ok()).wrapper(WrapperConfig()).get_usage_stats(by="team")  # type: ignore[arg-type]  # on purpose
 
 
 # --- what was reported before it went wrong ---------------------------------------------------------------------
@@ -778,7 +778,7 @@ def test_a_price_list_that_does_not_come() -> None:
     stage, never = Stage(a=ok(delay=1)), threading.Event()
 
     async def play(llm: LLMWrapper) -> tuple[list[Response], float]:
-        llm.prices = Prices(load=lambda: never.wait(20) and None)  # type: ignore[arg-type,return-value]
+        llm.prices = Prices(load=lambda: never.wait(20) and None)  # type: ignore[arg-type,return-value]  # never gives any
         try:
             found = [await asked(llm) for _ in range(2)]
             return found, stage.clock.monotonic()

@@ -123,13 +123,12 @@ class Call:
         """What is asked of the model that the caller named, the same whether it is streamed or not. Deployments behind
         one name share their answers: whichever gives it, nothing that any of them would be asked is left out."""
         leg, named = self.leg, self._named
-        if named is None or (leg.position == 0 and len(named) == 1):
-            return [self._question(leg.target, None if self._stream else leg.wire)]
-        group = (self._asked_model or self.wrapper.config.default_model) if len(named) > 1 else None
         found = []
-        for target in named:
-            with suppress(LLMError):  # one that has no words for it is not asked
-                found.append(self._question(target, None, group))
+        if named is not None and (leg.position or len(named) > 1):
+            group = (self._asked_model or self.wrapper.config.default_model) if len(named) > 1 else None
+            for target in named:
+                with suppress(LLMError):  # one that has no words for it is not asked
+                    found.append(self._question(target, None, group))
         return found or [self._question(leg.target, None if self._stream else leg.wire)]
 
     def _question(self, target: Target, wire: HTTPRequest | None, group: str | None = None) -> Question:

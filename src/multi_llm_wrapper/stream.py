@@ -208,7 +208,7 @@ class ResponseStream:
         for event in events:
             kind = type(event)
             if kind is TextDelta:
-                add(Chunk(type="text", content=event.text, provider=provider, model=model))  # type: ignore[union-attr]
+                add(Chunk(type="text", content=event.text, provider=provider, model=model))  # type: ignore[union-attr]  # of `kind`
             elif isinstance(event, ReasoningDelta):
                 add(Chunk(type="reasoning", reasoning=event.text, provider=provider, model=model))
             elif isinstance(event, ToolCallDelta):

@@ -214,7 +214,7 @@ def sent(call: tuple[Any, str, dict[str, Any], bool]) -> tuple[str, Any] | None:
     prompt, model, options, streamed = call
 
     async def main() -> tuple[str, Any]:
-        made, plain = (LLM.new_call(prompt, model, options, stream=stream) for stream in (streamed, False))  # type: ignore[arg-type]
+        made, plain = (LLM.new_call(prompt, model, options, stream=stream) for stream in (streamed, False))  # type: ignore[arg-type]  # drawn
         made.prepare()
         plain.prepare()
         wire = plain.leg.wire

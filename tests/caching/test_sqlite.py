@@ -175,7 +175,7 @@ def test_lookups_go_before_writes(tmp_path: Path) -> None:
         first = store._run(lambda: blocked.wait(5), first=False)
         writes = [store.put(f"{number}", b"value", NOW, NOW + 60) for number in range(20)]
         for future, name in [(write, "write") for write in writes] + [(store.get("0", NOW), "lookup")]:
-            future.add_done_callback(lambda _, name=name: done.append(name))  # type: ignore[misc]
+            future.add_done_callback(lambda _, name=name: done.append(name))  # type: ignore[misc]  # a default argument
         blocked.set()
         assert [True] * 21 == await asyncio.gather(first, *writes)
         assert ["lookup"] + ["write"] * 20 == done
@@ -364,7 +364,7 @@ def test_a_child_after_a_fork_leaves_the_parents_connection_alone(tmp_path: Path
             patch.setattr(os, "getpid", lambda: patched)
             with pytest.raises(NotOursError, match="fork"):
                 await store.get("a", NOW)
-            sqlite._close(*store._closer.peek()[2])  # type: ignore[union-attr, index]
+            sqlite._close(*store._closer.peek()[2])  # type: ignore[union-attr, index]  # it is alive
         assert b"value" == await store.get("a", NOW)
 
     in_store(tmp_path / "c.db", work)
@@ -558,7 +558,7 @@ async def test_the_statistics_say_what_happened(mock_completion: CompletionDoubl
             await ask(llm, prompt)
             await llm.aclose()
         stats = llm._cache.stats()
-        assert stats.pop("size") > 0  # type: ignore[operator]
+        assert stats.pop("size") > 0  # type: ignore[operator]  # a file has one
         assert {"hits": 2, "misses": 2, "shared": 0, "stores": 2, "errors": 0, "skipped": 0, "evicted": 0} == stats
 
 

@@ -262,7 +262,7 @@ def test_closing_leaves_a_write_that_hangs(caplog: pytest.LogCaptureFixture) -> 
 def test_a_sink_that_cannot_be_closed_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """And ends nothing else."""
     book = Book()
-    book.close = lambda: 1 / 0  # type: ignore[assignment, method-assign]
+    book.close = lambda: 1 / 0  # type: ignore[assignment, method-assign]  # one that fails
     ledger = Writer("test", book.open, QUICK)
     ledger.add(record())
     asyncio.run(ledger.aclose())

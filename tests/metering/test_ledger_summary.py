@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multi_llm_wrapper.metering.histogram import ERROR
-from multi_llm_wrapper.metering.ledger import parts, reader, summary
+from multi_llm_wrapper.metering.ledger import reader, summary
 from multi_llm_wrapper.metering.ledger.sink import RefusedError
 from multi_llm_wrapper.metering.ledger.sqlite import MIGRATIONS, SCHEMA, SQLiteSink
 from multi_llm_wrapper.metering.ledger.summary import summarise
@@ -255,11 +255,6 @@ def test_a_text_that_is_none_costs_its_row_alone(tmp_path: Path, column: str) ->
         connection.execute(f"UPDATE calls SET {column} = CAST(x'22ff22' AS TEXT) WHERE id = 2")
     found = summarise(str(file), "provider")
     assert (1, {"größe": 2}) == (found.unreadable, {name: sums.requests for name, sums in found.groups.items()})
-
-
-def test_a_row_is_checked_by_its_columns() -> None:
-    """They are matched by position."""
-    assert reader.Row._fields == parts._Row.__struct_fields__
 
 
 # --- the file ---------------------------------------------------------------------------------------------------

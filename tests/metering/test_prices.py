@@ -88,7 +88,7 @@ def test_the_golden_cases_are_many_and_varied() -> None:
         Case("another seller's tier", "azure", "gpt-4o", USAGE, "", tier="priority"),
         Case("a bill to come", "openrouter", "nobody/knows", USAGE, "", raw={"cost": 0, "is_byok": True}),
         Case("another currency", "perplexity", "x", USAGE, "", raw={"cost": {"total_cost": 1, "currency": "EUR"}}),
-        Case("no usage", "openai", "gpt-4o", None, ""),  # type: ignore[arg-type]
+        Case("no usage", "openai", "gpt-4o", None, ""),  # type: ignore[arg-type]  # on purpose
         Case("no input count", "openai", "gpt-4o", Usage(None, 100), ""),
         Case("no output count", "openai", "gpt-4o", Usage(1000, None), ""),
         Case("more cached than sent", "openai", "gpt-4o", Usage(1000, 100, 1100, 900, 101), ""),

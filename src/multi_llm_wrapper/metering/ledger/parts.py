@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, convert, structs
 from msgspec.json import Decoder
 
 from ..record import NO_TAGS, added, total
-from .reader import Row
+from .reader import Raw, Row, Seconds
 
 NONE = "(none)"
 UNREADABLE = (ValueError, ArithmeticError, RecursionError)
@@ -36,7 +36,7 @@ class Part(Struct, gc=False):
 
 
 class Call(Struct, gc=False):
-    row: _Row
+    row: Row
     whole: Part
     tags: Mapping[str, str]
     shares: list[tuple[str, str, Part]]
@@ -63,9 +63,9 @@ Parts: TypeAlias = Sequence[tuple[str, Part]]
 """Each with the name that it counts for."""
 
 
-def read(row: Row) -> Call:
+def read(raw: Raw) -> Call:
     """Raises one of `UNREADABLE` for values that no call can have."""
-    found = convert(row, _Row)
+    found = convert(raw, Row)
     shares = [] if found.shares is None else [_share(share, found) for share in _decode_shares(found.shares)]
     tags = NO_TAGS if found.tags is None else _decode_tags(found.tags)
     return Call(found, _whole(found, shares), tags, shares)
@@ -73,29 +73,8 @@ def read(row: Row) -> Call:
 
 # --- what the values may be -------------------------------------------------------------------------------------
 
-_Time: TypeAlias = Annotated[float, Meta(ge=0, lt=253_402_000_000)]  # the year 9999 in all time zones
-_Seconds: TypeAlias = Annotated[float, Meta(ge=0, lt=1e12)]
 _LEAST, _MOST = Decimal("1e-60"), Decimal("1e18")
 """US dollars. What is beyond is not what a call costs, and would take a sum its digits."""
-
-
-class _Row(Struct, array_like=True, gc=False):
-    """The fields of `Row`, in their order."""
-
-    time: _Time
-    status: str
-    provider: str | None
-    model: str | None
-    cached: int
-    attempts: int
-    error_type: str | None
-    response_time: _Seconds
-    input_tokens: int | None
-    output_tokens: int | None
-    cache_read_tokens: int | None
-    cost_usd: Decimal | None
-    tags: str | None
-    shares: str | None
 
 
 class _Share(Struct):
@@ -103,7 +82,7 @@ class _Share(Struct):
 
     provider: str
     model: str
-    seconds: _Seconds
+    seconds: Seconds
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
@@ -125,7 +104,7 @@ def _price(cost: Decimal | None) -> Decimal | None:
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-def _whole(row: _Row, shares: list[tuple[str, str, Part]]) -> Part:
+def _whole(row: Row, shares: list[tuple[str, str, Part]]) -> Part:
     inside, outside, cost = row.input_tokens, row.output_tokens, _price(row.cost_usd)
     unpriced = cost is None and not (inside is None and outside is None)
     if shares and cost is None:  # not all of it is known
@@ -136,7 +115,7 @@ def _whole(row: _Row, shares: list[tuple[str, str, Part]]) -> Part:
     return Part(row.response_time, error_type, abandoned, inside, outside, read, cost, unpriced)
 
 
-def _share(share: _Share, row: _Row) -> tuple[str, str, Part]:
+def _share(share: _Share, row: Row) -> tuple[str, str, Part]:
     inside, outside, cost = share.input_tokens, share.output_tokens, _price(share.cost_usd)
     unpriced = share.unpriced or (cost is None and not (inside is None and outside is None))
     abandoned, read = row.status == "abandoned", share.cache_read_tokens

@@ -5,30 +5,39 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta, Struct
 
 from .sink import RefusedError
 from .sqlite import version
 
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, lt=1e12)]
 
-class Row(NamedTuple):
-    """The columns that sums are made of."""
 
-    time: float
+class Row(Struct, array_like=True, gc=False):
+    """The columns that sums are made of, and what their values may be."""
+
+    time: Annotated[float, Meta(ge=0, lt=253_402_000_000)]  # the year 9999 in all time zones
     status: str
     provider: str | None
     model: str | None
     cached: int
     attempts: int
     error_type: str | None
-    response_time: float
+    response_time: Seconds
     input_tokens: int | None
     output_tokens: int | None
     cache_read_tokens: int | None
-    cost_usd: str | None
+    cost_usd: Decimal | None
     tags: str | None
     shares: str | None
+
+
+Raw: TypeAlias = tuple[Any, ...]
+"""The values for a `Row`, as they are in the file."""
 
 
 def open_file(path: str) -> sqlite3.Connection:
@@ -56,16 +65,15 @@ def _uri(path: str) -> str:
     return f"{Path(path).resolve().as_uri()}?{'immutable=1' if bare else 'mode=ro'}"
 
 
-def rows(connection: sqlite3.Connection, since: float | None, until: float | None) -> Iterator[Row]:
+def rows(connection: sqlite3.Connection, since: float | None, until: float | None) -> Iterator[Raw]:
     """A column that an older schema does not have yet is NULL; of an empty file there are none."""
     known = {name for _, name, *_ in connection.execute("PRAGMA table_info(calls)")}
     if not known:
         return
-    columns = ", ".join(name if name in known else "NULL" for name in Row._fields)
+    columns = ", ".join(name if name in known else "NULL" for name in Row.__struct_fields__)
     limits = [(f"time {sign} ?", at) for sign, at in ((">=", since), ("<", until)) if at is not None]
     where = f" WHERE {' AND '.join(text for text, _ in limits)}" if limits else ""
-    found = connection.execute(f"SELECT {columns} FROM calls{where}", [at for _, at in limits])  # noqa: S608
-    yield from map(Row._make, found)
+    yield from connection.execute(f"SELECT {columns} FROM calls{where}", [at for _, at in limits])  # noqa: S608  # ours
 
 
-__all__ = ["Row", "open_file", "rows"]
+__all__ = ["Raw", "Row", "Seconds", "open_file", "rows"]

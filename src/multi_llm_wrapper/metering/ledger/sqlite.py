@@ -67,7 +67,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 file open already, with an older version of this package, can go on."""
 SCHEMA = len(MIGRATIONS)
 
-_INSERT = f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_INSERT = f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # ours
 _UNFIT = (
     sqlite3.InterfaceError,
     sqlite3.IntegrityError,

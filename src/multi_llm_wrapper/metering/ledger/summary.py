@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 
 from ..histogram import Histogram
 from .parts import NONE, UNREADABLE, Call, Part, Parts, read
-from .reader import Row, open_file, rows
+from .reader import Raw, open_file, rows
 
 MAX_GROUPS = 5000
 """Of 10 KB each; what is beyond counts as `OTHER`."""
@@ -111,7 +111,7 @@ def _text(data: bytes) -> str | bytes:
         return data
 
 
-def _summary(found: Iterable[Row], by: str, parts: Grouping) -> Summary:
+def _summary(found: Iterable[Raw], by: str, parts: Grouping) -> Summary:
     groups, total, unreadable = _Groups(), Sums(), 0
     for row in found:
         try:
